@@ -1,0 +1,1 @@
+//! Composes the embedded mode and the command line.

@@ -1,0 +1,1 @@
+//! The part of the Amazon States Language that we accept.

@@ -1,0 +1,1 @@
+//! Runs a definition, one step at a time, without doing any I/O.

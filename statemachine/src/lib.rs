@@ -1,0 +1,33 @@
+//! What a DeathStar run *is*, with no I/O, no clock and no SDK.
+//!
+//! A run flows one way, and each arrow is a checked constructor or a pure
+//! function:
+//!
+//! ```text
+//! config text ─▶ Config ─▶ Plan ─▶ shards, due times ─▶ Window ─▶ Report
+//! ```
+//!
+//! - [`config`] reads what the user wrote; [`load`], [`slo`] and [`units`] are its words.
+//! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers.
+//! - [`histogram`] and [`window`] hold what workers saw, and merge.
+//! - [`report`] judges it.
+//! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
+//!   the only description of the order of steps; [`message`] is what its states
+//!   say to one another, and [`error`] the names they fail by.
+//!
+//! # Words
+//!
+//! run (one execution of a config) · attack (one target with its own load) ·
+//! round (a stretch of load between two decisions) · shard (one worker's
+//! share) · slice (one invocation's part of a shard) · window (what one worker
+//! saw in one second) · ledger (what was created, and must go) · intended,
+//! sent, done (the three instants of a request) · response time (done −
+//! intended) · service time (done − sent) · send lag (sent − intended).
+
+pub mod asl;
+pub mod config;
+pub mod ids;
+pub mod interpreter;
+pub mod load;
+pub mod slo;
+pub mod units;
