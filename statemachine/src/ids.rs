@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn a_run_id_fits_every_name_made_of_it() {
         let at: jiff::Timestamp = "2026-11-24T05:50:22Z".parse().unwrap();
-        for name in ["quickstart", "", "Ünïcode & spaces!!", "a-very-long-name-that-goes-on-and-on-and-on-for-ever"] {
+        for name in
+            ["quickstart", "", "Ünïcode & spaces!!", "a-very-long-name-that-goes-on-and-on-and-on-for-ever"]
+        {
             let id = RunId::of(name, at, u32::MAX);
             assert!(id.as_str().parse::<RunId>().is_ok(), "{id}");
             assert!(id.function_name(9999).len() <= 64, "{id}");

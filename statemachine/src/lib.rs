@@ -26,8 +26,16 @@
 
 pub mod asl;
 pub mod config;
+pub mod error;
+pub mod histogram;
 pub mod ids;
 pub mod interpreter;
 pub mod load;
+pub mod message;
+pub mod mix;
+pub mod plan;
+pub mod report;
+pub mod schedule;
 pub mod slo;
 pub mod units;
+pub mod window;

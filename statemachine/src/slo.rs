@@ -57,7 +57,9 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RuleError {
     /// No comparison was found.
-    #[error("{0:?} is no rule: write a metric, a comparison and a value, like p99 < 250ms, errors < 0.1% or achieved >= 98%")]
+    #[error(
+        "{0:?} is no rule: write a metric, a comparison and a value, like p99 < 250ms, errors < 0.1% or achieved >= 98%"
+    )]
     Shape(String),
     /// The left side names nothing that is measured.
     #[error("{0:?} is no metric: use p50, p90, p95, p99, p999, p9999, max, mean, errors, achieved or rate")]
@@ -137,12 +139,15 @@ impl FromStr for Rule {
             return Err(shape());
         }
         let metric: Metric = name.parse()?;
-        let wrong = |expected| RuleError::Value { metric: name.to_owned(), expected, value: value.to_owned() };
+        let wrong =
+            |expected| RuleError::Value { metric: name.to_owned(), expected, value: value.to_owned() };
         let threshold = match metric {
             Metric::Percentile(_) | Metric::Max | Metric::Mean => {
                 millis(units::parse_duration(value).map_err(|_| wrong("a duration such as 250ms"))?)
             }
-            Metric::Errors | Metric::Achieved => percent(value).ok_or_else(|| wrong("a percentage such as 0.1%"))?,
+            Metric::Errors | Metric::Achieved => {
+                percent(value).ok_or_else(|| wrong("a percentage such as 0.1%"))?
+            }
             Metric::Rate => {
                 value.parse::<Rate>().map_err(|_| wrong("an arrival rate such as 450/s"))?.as_per_second()
             }
@@ -151,7 +156,10 @@ impl FromStr for Rule {
         let below_nothing = op == Op::Below && threshold == 0.0;
         let at_least_nothing = op == Op::AtLeast && threshold == 0.0;
         if below_nothing {
-            return Err(RuleError::Pointless { text, problem: "can never hold; for none at all, write <= 0" });
+            return Err(RuleError::Pointless {
+                text,
+                problem: "can never hold; for none at all, write <= 0",
+            });
         }
         if at_least_nothing {
             return Err(RuleError::Pointless { text, problem: "always holds" });
@@ -194,7 +202,11 @@ impl FromStr for Metric {
         let text = match digits {
             "999" => "99.9",
             "9999" => "99.99",
-            _ if plain || (digits.contains('.') && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')) => digits,
+            _ if plain
+                || (digits.contains('.') && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')) =>
+            {
+                digits
+            }
             _ => return Err(unknown()),
         };
         let value: f64 = text.parse().map_err(|_| unknown())?;
@@ -293,7 +305,9 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_refused() {
-        for text in ["p199 < 1s", "p0 < 1s", "p100 < 1s", "latency < 1s", "p999999 < 1s", "p < 1s", "p9x < 1s"] {
+        for text in
+            ["p199 < 1s", "p0 < 1s", "p100 < 1s", "latency < 1s", "p999999 < 1s", "p < 1s", "p9x < 1s"]
+        {
             assert!(matches!(text.parse::<Rule>(), Err(RuleError::Metric(_))), "{text}");
         }
         for text in ["p99 < 250", "p99 < 5%", "errors < 5ms", "errors < 0.1", "rate > 5", "errors < 101%"] {

@@ -1,1 +1,17 @@
-//! The worker.
+//! The load engine: sends exactly the arrivals of one slice of a shard, and
+//! records what came of them.
+//!
+//! [`handler`] turns a worker's input into its output, wherever it runs;
+//! [`engine`] drives the load over a [`transport`]; [`recorder`] keeps what was
+//! seen until [`ports`] have written it down. Due times come from
+//! `deathstar_statemachine::schedule`; what it all means is the report's
+//! business.
+
+pub mod clock;
+pub mod engine;
+pub mod handler;
+mod health;
+pub mod ports;
+pub mod recorder;
+mod stop_rule;
+pub mod transport;

@@ -1,0 +1,151 @@
+//! What the states of the definition say to one another.
+//!
+//! Messages carry references, never data: the config, the plan, windows and
+//! the report stay in the run's table. A payload must stay far below the
+//! 256 KiB of a Step Functions state at 10,000 workers; a test builds that
+//! plan and measures every message.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::{RunId, SliceId};
+
+/// What an execution starts with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The run to make.
+    pub run: RunId,
+    /// The config to run, already in the table.
+    pub config: ConfigRef,
+}
+
+/// Where a config is in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRef {
+    /// The config's name.
+    pub name: String,
+    /// Its version: a digest of its text.
+    pub version: String,
+}
+
+/// A task of the state machine with its input, as the controller receives it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "task")]
+pub enum Task {
+    /// Claim the run; plan it.
+    Plan(PlanInput),
+    /// Create worker functions, ledger first.
+    Provision(RunInput),
+    /// Wait until they are active.
+    AwaitFleet(RunInput),
+    /// Decide on the next stretch of load.
+    NextRound(RunInput),
+    /// Look at a round that is over.
+    Judge(RoundInput),
+    /// Release everything in the ledger.
+    TearDown(RunInput),
+    /// Merge all, judge the promises, write the report.
+    Report(ReportInput),
+}
+
+/// Input of `Plan`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanInput {
+    /// The execution's name.
+    pub execution: String,
+    /// What the execution started with.
+    pub input: Start,
+}
+
+/// Answer of `Plan`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanOutput {
+    /// The run that was planned.
+    pub run: RunId,
+    /// Whether another execution has this run already; this one is then over.
+    pub duplicate: bool,
+}
+
+/// Input of the tasks that need the run only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInput {
+    /// The run.
+    pub run: RunId,
+}
+
+/// Input of `Judge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundInput {
+    /// The run.
+    pub run: RunId,
+    /// The round that is over.
+    pub round: u32,
+}
+
+/// Answer of `NextRound`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NextRoundOutput {
+    /// The round to attack, from 0; when `done`, how many there were.
+    pub round: u32,
+    /// Whether no round is left.
+    pub done: bool,
+    /// How many slices each shard is cut into; 0 when done.
+    pub slices: u32,
+    /// When the chain of odd slices is invoked first.
+    pub odd_at: Timestamp,
+    /// Which function runs which shards.
+    pub fleets: Vec<FleetShards>,
+}
+
+/// The shards of one worker function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetShards {
+    /// The function's name.
+    pub function: String,
+    /// Its shards.
+    pub shards: Vec<u32>,
+}
+
+/// Input of a worker: where to find its work.
+pub type WorkerInput = SliceId;
+
+/// Answer of a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerOutput {
+    /// The slice after the next one: even and odd slices are two chains.
+    pub next: u32,
+    /// Whether there is such a slice, and the run goes on.
+    pub more: bool,
+    /// When to invoke it.
+    pub wake_at: Timestamp,
+}
+
+/// Input of `Report`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportInput {
+    /// The run.
+    pub run: RunId,
+    /// The execution's state; its `failure`, when there is one, is what the
+    /// guard or the tear-down caught.
+    pub state: Value,
+}
+
+/// An error name and its cause, as the States Language writes a caught error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaughtFailure {
+    /// A stable name such as `DeathStar.Throttled`.
+    #[serde(rename = "Error")]
+    pub error: String,
+    /// What happened.
+    #[serde(rename = "Cause", default)]
+    pub cause: String,
+}
+
+impl ReportInput {
+    /// What failed, if anything did.
+    #[must_use]
+    pub fn failure(&self) -> Option<CaughtFailure> {
+        serde_json::from_value(self.state.get("failure")?.clone()).ok()
+    }
+}

@@ -1,0 +1,266 @@
+//! How a run is split: workers, functions, rounds and slices.
+//!
+//! A plan is made once, from a config and the place it runs in, and stored in
+//! the run's table; every worker reads it there and computes its own share.
+//! Nothing here creates anything.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::config::{Attack, Config, Order, Workers};
+use crate::ids::RunId;
+use crate::load::Load;
+use crate::schedule::{Schedule, Shard, micros};
+use crate::units::duration_text;
+use crate::window::Grid;
+
+/// The most workers of one run: what one Distributed Map can start.
+/// See <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
+pub const MAX_WORKERS: u32 = 10_000;
+
+/// What the place that runs a plan offers and asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `embedded` or `aws`, as the report's `mode` says.
+    pub mode: String,
+    /// The most workers that make sense here; on one machine, its cores.
+    pub cores: NonZeroU32,
+    /// Open-model requests per second that one worker sends with ease.
+    pub rate_per_worker: NonZeroU32,
+    /// Sockets that all workers of one process may share.
+    pub sockets: NonZeroU32,
+    /// How many workers share one process: all of them embedded, one on Lambda.
+    pub workers_share_process: bool,
+    /// Workers of one function; more make another function.
+    pub workers_per_function: NonZeroU32,
+    /// From the decision on a round to its first request.
+    #[serde(with = "duration_text")]
+    pub lead: Duration,
+    /// How often a worker writes down what it saw.
+    #[serde(with = "duration_text")]
+    pub checkpoint: Duration,
+    /// The longest stretch of load of one invocation; a longer round is cut.
+    #[serde(with = "duration_text")]
+    pub slice: Duration,
+}
+
+/// A function of the run and the shards it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// The function's name, derived from the run id.
+    pub function: String,
+    /// Its first shard.
+    pub first_shard: u32,
+    /// How many shards it serves, at least one.
+    pub shards: u32,
+}
+
+/// A run, planned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The run.
+    pub run: RunId,
+    /// What to run.
+    pub config: Config,
+    /// Where it runs.
+    pub place: Place,
+    /// How many workers share the load.
+    pub workers: NonZeroU32,
+    /// The most connections that one worker keeps open at once.
+    pub connections: NonZeroU32,
+    /// Which functions are created.
+    pub fleets: Vec<Fleet>,
+    /// Decides which request each arrival makes.
+    pub seed: u64,
+    /// When it was planned.
+    pub planned_at: Timestamp,
+    /// What the user should know before it runs.
+    pub warnings: Vec<String>,
+}
+
+/// Why a valid config cannot run here.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// Some workers would have nothing to do.
+    #[error("{workers} workers for {arrivals} arrivals: at least {} would never send anything; the limit is {arrivals}", u64::from(*workers) - arrivals)]
+    MoreWorkersThanArrivals {
+        /// Workers asked for.
+        workers: u32,
+        /// Arrivals, or users, of the whole config.
+        arrivals: u64,
+    },
+    /// Too many workers.
+    #[error("{workers} workers are too many; the limit is {limit}")]
+    TooManyWorkers {
+        /// Workers asked for.
+        workers: u32,
+        /// The most there can be.
+        limit: u32,
+    },
+    /// Too few sockets for the workers.
+    #[error(
+        "{workers} workers share {sockets} sockets, too few for one each; raise the limit on open files or ask for fewer workers"
+    )]
+    TooFewSockets {
+        /// Workers asked for.
+        workers: u32,
+        /// Sockets there are.
+        sockets: u32,
+    },
+}
+
+/// Where an attack lies in the load, in microseconds from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Its first instant.
+    pub start: u64,
+    /// The instant after its last.
+    pub end: u64,
+}
+
+impl Plan {
+    /// Splits a config over workers, for a place.
+    ///
+    /// # Errors
+    /// When the workers asked for do not fit the load or the place.
+    pub fn new(run: RunId, config: Config, place: Place, planned_at: Timestamp) -> Result<Self, PlanError> {
+        let arrivals: u64 = config.attacks().iter().map(arrivals_or_users).sum();
+        let workers = match config.workers() {
+            Workers::Auto => auto_workers(&config, &place, arrivals),
+            Workers::Count(count) => count,
+        };
+        if u64::from(workers.get()) > arrivals {
+            return Err(PlanError::MoreWorkersThanArrivals { workers: workers.get(), arrivals });
+        }
+        if workers.get() > MAX_WORKERS {
+            return Err(PlanError::TooManyWorkers { workers: workers.get(), limit: MAX_WORKERS });
+        }
+        let sharing = if place.workers_share_process { workers.get() } else { 1 };
+        let connections = NonZeroU32::new(place.sockets.get() / sharing)
+            .ok_or(PlanError::TooFewSockets { workers: workers.get(), sockets: place.sockets.get() })?;
+        let per_function = place.workers_per_function.get();
+        let fleets = (0..workers.get().div_ceil(per_function))
+            .map(|fleet| Fleet {
+                function: run.function_name(fleet),
+                first_shard: fleet * per_function,
+                shards: per_function.min(workers.get() - fleet * per_function),
+            })
+            .collect();
+        let warnings = warnings(&config, &place, workers, connections);
+        Ok(Self { run, config, place, workers, connections, fleets, seed: 0, planned_at, warnings })
+    }
+
+    /// Where each attack lies in the load, in the config's order.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        let mut next = 0;
+        let span = |attack: &Attack| {
+            let start = if self.config.order() == Order::Sequence { next } else { 0 };
+            let end = start + micros(attack.load.duration());
+            next = end;
+            Span { start, end }
+        };
+        self.config.attacks().iter().map(span).collect()
+    }
+
+    /// How long requests are due, in microseconds.
+    #[must_use]
+    pub fn load_end(&self) -> u64 {
+        self.spans().iter().map(|span| span.end).max().unwrap_or(0)
+    }
+
+    /// Where windows are cut: at whole seconds, and where a step begins or ends.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        let mut cuts = Vec::new();
+        for (attack, span) in self.config.attacks().iter().zip(self.spans()) {
+            cuts.extend([span.start, span.end]);
+            cuts.extend(steps(attack, span).into_iter().map(|step| step.start));
+        }
+        Grid::new(cuts)
+    }
+
+    /// Worker `index`'s shard.
+    #[must_use]
+    pub fn shard(&self, index: u32) -> Option<Shard> {
+        Shard::new(index, self.workers)
+    }
+
+    /// How many slices a round of this length is cut into.
+    #[must_use]
+    pub fn slices(&self, from: u64, until: u64) -> u32 {
+        let slice = micros(self.place.slice).max(1);
+        u32::try_from((until - from).div_ceil(slice)).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Requests due in the whole run; `None` when a closed profile leaves it open.
+    #[must_use]
+    pub fn scheduled(&self) -> Option<u64> {
+        self.config.attacks().iter().map(|attack| Schedule::of(&attack.load).map(|s| s.total())).sum()
+    }
+}
+
+/// The stretches of constant rate of a `steps` attack; none for other profiles.
+#[must_use]
+pub fn steps(attack: &Attack, span: Span) -> Vec<Span> {
+    let Load::Steps { rates, each } = &attack.load else { return Vec::new() };
+    let each = micros(*each);
+    (0..rates.len() as u64)
+        .map(|step| Span { start: span.start + step * each, end: span.start + (step + 1) * each })
+        .collect()
+}
+
+fn arrivals_or_users(attack: &Attack) -> u64 {
+    match (&attack.load, Schedule::of(&attack.load)) {
+        (Load::Users { count, .. }, _) => u64::from(count.get()),
+        (_, schedule) => schedule.map_or(0, |schedule| schedule.total()),
+    }
+}
+
+/// As many workers as the load needs, and no more than the place has cores or
+/// the load has arrivals.
+fn auto_workers(config: &Config, place: &Place, arrivals: u64) -> NonZeroU32 {
+    let needed = workers_for(config, place);
+    let bounded = needed.min(u64::from(place.cores.get())).min(arrivals).max(1);
+    NonZeroU32::new(u32::try_from(bounded).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+}
+
+/// How many workers the peak of the load keeps busy, at the place's rate a
+/// worker, and one for every 1,000 users.
+fn workers_for(config: &Config, place: &Place) -> u64 {
+    let each = config.attacks().iter().map(|attack| match &attack.load {
+        Load::Users { count, .. } => f64::from(count.get()) / 1000.0,
+        load => load.peak_rate().as_per_second() / f64::from(place.rate_per_worker.get()),
+    });
+    let busy = if config.order() == Order::Sequence { each.fold(0.0, f64::max) } else { each.sum() };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
+    let workers = busy.ceil() as u64;
+    workers.max(1)
+}
+
+fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: NonZeroU32) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let needed = workers_for(config, place);
+    if needed > u64::from(workers.get()) {
+        warnings.push(format!(
+            "the peak of the load would keep {needed} workers busy, and there are {workers}; the report will say whether they kept up"
+        ));
+    }
+    let users: u64 = config
+        .attacks()
+        .iter()
+        .filter_map(|attack| match attack.load {
+            Load::Users { count, .. } => Some(u64::from(count.get())),
+            _ => None,
+        })
+        .sum();
+    let sockets = u64::from(connections.get()) * u64::from(workers.get());
+    if users > sockets {
+        warnings.push(format!("{users} users share {sockets} connections; users will wait for one"));
+    }
+    warnings
+}

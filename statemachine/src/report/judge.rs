@@ -1,0 +1,147 @@
+//! Decides what may be concluded from what was measured.
+//!
+//! In doubt the answer is *inconclusive*, never *passed*: no data, too little
+//! coverage, a load that was cut short, or a generator that may itself have
+//! broken the promise. Lag only ever lengthens response time, so a promise
+//! that held while the generator was limited still holds.
+
+use super::{COVERAGE, Promise, Report, Stop, Verdict};
+use crate::plan::Plan;
+use crate::slo::{Metric, Rule};
+use crate::window::Tally;
+
+/// What the judgement looks at beside the report itself.
+pub(super) struct Observed<'a> {
+    /// By attack.
+    pub totals: &'a [Tally],
+    /// Whether the run was cut off from outside.
+    pub killed: bool,
+}
+
+/// Fills in promises, reasons and the verdict.
+pub(super) fn judge(report: &mut Report, plan: &Plan, observed: &Observed<'_>) {
+    for (index, attack) in plan.config.attacks().iter().enumerate() {
+        for rule in &attack.slo {
+            let promise = promise(rule, index, report, observed);
+            report.slo.push(promise);
+        }
+    }
+    let failures = reasons_to_fail(report);
+    let doubts = reasons_to_doubt(report, observed);
+    report.verdict = if !failures.is_empty() {
+        Verdict::Failed
+    } else if !doubts.is_empty() {
+        Verdict::Inconclusive
+    } else {
+        Verdict::Passed
+    };
+    report.reasons = failures.into_iter().chain(doubts).collect();
+}
+
+fn promise(rule: &Rule, attack: usize, report: &Report, observed: &Observed<'_>) -> Promise {
+    let measured = &report.attacks[attack].all;
+    let times = &observed.totals[attack].response_time;
+    let value = match rule.metric() {
+        Metric::Percentile(percentile) => times.quantile_ms(percentile / 100.0),
+        Metric::Max => times.max_ms(),
+        Metric::Mean => times.mean_ms(),
+        Metric::Errors => measured.error_ratio,
+        Metric::Achieved => {
+            (measured.rate.scheduled > 0.0).then(|| measured.rate.achieved / measured.rate.scheduled)
+        }
+        Metric::Rate => (measured.arrivals.scheduled > 0).then_some(measured.rate.achieved),
+    };
+    let (verdict, reason) = match value {
+        None => (Verdict::Inconclusive, Some("there is no data to judge it by".to_owned())),
+        Some(_) if report.coverage.ratio < COVERAGE => {
+            (Verdict::Inconclusive, Some(format!("only {} was seen", coverage_text(report))))
+        }
+        Some(value) if rule.holds(value) => (Verdict::Passed, None),
+        Some(_) if report.generator.limited => {
+            (Verdict::Inconclusive, Some("it broke while the generator itself was limited".to_owned()))
+        }
+        Some(_) => (Verdict::Failed, None),
+    };
+    Promise { rule: rule.text().to_owned(), attack: measured.name.clone(), observed: value, verdict, reason }
+}
+
+fn reasons_to_fail(report: &Report) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(Stop::Condition { rule }) = &report.stopped {
+        reasons.push(format!("stopped after {:.1} s: {rule}", report.duration_s));
+    }
+    let all = |count: fn(&super::Arrivals) -> u64| -> u64 {
+        report.attacks.iter().map(|attack| count(&attack.all.arrivals)).sum()
+    };
+    let judged = all(|arrivals| arrivals.scheduled - arrivals.lost);
+    if judged > 0 && all(|arrivals| arrivals.completed) == 0 {
+        reasons.push(format!("nothing succeeded: {}", what_happened(report)));
+    }
+    for promise in report.slo.iter().filter(|promise| promise.verdict == Verdict::Failed) {
+        reasons.push(format!("{} broke {}", promise.attack, promise.rule));
+    }
+    reasons
+}
+
+fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(failure) = &report.failure {
+        reasons.push(format!("the run did not go as planned: {} ({})", failure.cause, failure.error));
+    }
+    match report.stopped {
+        Some(Stop::Interrupted) => reasons.push(format!("interrupted after {:.1} s", report.duration_s)),
+        Some(Stop::Requested) => reasons.push(format!("stopped on request after {:.1} s", report.duration_s)),
+        Some(Stop::Condition { .. }) | None => {}
+    }
+    if observed.killed && report.stopped.is_none() {
+        reasons.push(format!(
+            "the run was killed; what it had written down reaches to {:.1} s",
+            report.duration_s
+        ));
+    }
+    if report.coverage.ratio < COVERAGE {
+        reasons.push(format!(
+            "coverage is {}: {} never reported",
+            coverage_text(report),
+            workers_lost(report)
+        ));
+    }
+    let doubtful = report.slo.iter().filter(|promise| promise.verdict == Verdict::Inconclusive);
+    for promise in doubtful {
+        let why = promise.reason.as_deref().unwrap_or("the evidence is missing");
+        reasons.push(format!("{} on {}: {why}", promise.rule, promise.attack));
+    }
+    if report.generator.limited && report.slo.iter().any(|promise| promise.verdict == Verdict::Inconclusive) {
+        let needed = report.generator.workers_needed.unwrap_or(0);
+        reasons.push(format!("{}; {needed} workers would do", report.generator.limits.join("; ")));
+    }
+    reasons
+}
+
+/// The commonest way in which requests ended, for a run without a success.
+fn what_happened(report: &Report) -> String {
+    let mut ways = std::collections::BTreeMap::<&str, u64>::new();
+    for attack in &report.attacks {
+        for (class, count) in &attack.all.errors {
+            *ways.entry(class).or_default() += count;
+        }
+        *ways.entry("timed out").or_default() += attack.all.arrivals.timed_out;
+        *ways.entry("dropped").or_default() += attack.all.arrivals.dropped;
+    }
+    let commonest = ways.into_iter().max_by_key(|(_, count)| *count);
+    commonest.map_or_else(|| "nothing was sent".to_owned(), |(way, count)| format!("{count} × {way}"))
+}
+
+fn workers_lost(report: &Report) -> String {
+    format!("{} of {} workers", report.coverage.workers_lost, report.coverage.workers)
+}
+
+/// Coverage as people say it: `49.2 of 50 worker-minutes`.
+fn coverage_text(report: &Report) -> String {
+    let (seen, due) = (report.coverage.seen_s, report.coverage.due_s);
+    if due >= 120.0 {
+        format!("{:.1} of {:.1} worker-minutes", seen / 60.0, due / 60.0)
+    } else {
+        format!("{seen:.1} of {due:.1} worker-seconds")
+    }
+}

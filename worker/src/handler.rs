@@ -1,0 +1,183 @@
+//! Turns a worker's input into its output, wherever the worker runs.
+//!
+//! Claim, attack, write down, finish. A worker that loses the claim sends
+//! nothing; it waits for the winner's end, so that nobody judges or tears down
+//! under live load.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
+use deathstar_statemachine::plan::{Plan, Span};
+use deathstar_statemachine::report::{Round, SliceEnd, Stop};
+use deathstar_statemachine::schedule::micros;
+use jiff::{SignedDuration, Timestamp};
+use tokio::task::LocalSet;
+
+use crate::clock::{LoadClock, WallClock};
+use crate::engine::Engine;
+use crate::ports::{Claim, WorkerTable};
+use crate::transport::{Transport, TransportError};
+
+/// How often a worker looks at the stop flag and at its stop condition.
+const CONTROL_EVERY: Duration = Duration::from_secs(1);
+
+/// How much longer than its load and its slowest request a winner may take
+/// before a loser stops waiting for it.
+const WINNER_MARGIN: Duration = Duration::from_secs(10);
+
+/// Runs one slice of one shard. `token` names this invocation; `transport` is
+/// made from the plan once the claim is won.
+///
+/// # Errors
+/// When the table is unavailable, the run is over, or the transport cannot
+/// send what the plan asks for. Nothing was sent then, unless the table failed
+/// at the very end.
+pub async fn handle<T: Transport + 'static>(
+    table: &impl WorkerTable,
+    wall: &impl WallClock,
+    input: &WorkerInput,
+    token: &str,
+    transport: impl FnOnce(&Plan) -> Result<T, TransportError>,
+) -> Result<WorkerOutput, TaskError> {
+    let plan = table.plan(&input.run).await?;
+    let round = table.round(&input.run, input.round).await?;
+    let shard = plan
+        .shard(input.shard)
+        .ok_or_else(|| TaskError::Broken(format!("shard {} of {} workers", input.shard, plan.workers)))?;
+    let slice = slice_of(&plan, &round, input.slice)?;
+    let output = |stopped: bool| output(&plan, &round, input.slice, stopped);
+    match table.claim(input, token).await? {
+        Claim::Won => {}
+        Claim::Lost => {
+            let stopped = wait_for_winner(table, wall, input, &plan, &round, slice).await?;
+            return Ok(output(stopped));
+        }
+        Claim::RunOver => return Err(TaskError::RunOver(input.run.to_string())),
+    }
+    let clock = LoadClock::new(wall, round.t0, Duration::from_micros(round.from));
+    let transport = transport(&plan).map_err(|error| TaskError::BadConfig(error.to_string()))?;
+    let workers = plan.workers.get();
+    let checkpoint_every = plan.place.checkpoint;
+    let stop_if = plan.config.stop_if().map(ToString::to_string);
+    let engine = Engine::new(plan.clone(), shard, slice, transport, clock)
+        .map_err(|error| TaskError::BadConfig(error.to_string()))?;
+    let engine = Rc::new(engine);
+    LocalSet::new()
+        .run_until(async {
+            tokio::select! {
+                () = engine.run() => {}
+                never = obey(table, input, &engine, workers, stop_if) => match never {},
+                never = write_down(table, input, &engine, checkpoint_every) => match never {},
+            }
+        })
+        .await;
+    let (windows, _) = engine.checkpoint().split();
+    table.checkpoint(input, windows).await?;
+    let end = SliceEnd { until: engine.until(), totals: engine.totals() };
+    let stopped = end.until < slice.end;
+    table.finish(input, end).await?;
+    Ok(output(stopped))
+}
+
+/// The stretch of load of a slice.
+fn slice_of(plan: &Plan, round: &Round, slice: u32) -> Result<Span, TaskError> {
+    let len = micros(plan.place.slice);
+    let start = round.from.saturating_add(len.saturating_mul(u64::from(slice)));
+    if slice >= round.slices || start >= round.until {
+        return Err(TaskError::Broken(format!("slice {slice} of a round with {} slices", round.slices)));
+    }
+    Ok(Span { start, end: start.saturating_add(len).min(round.until) })
+}
+
+/// Even and odd slices are two chains: after slice k comes k + 2, invoked so
+/// early that it is ready before its load begins.
+fn output(plan: &Plan, round: &Round, slice: u32, stopped: bool) -> WorkerOutput {
+    let next = slice + 2;
+    let more = !stopped && next < round.slices;
+    WorkerOutput { next, more, wake_at: slice_invoked_at(plan, round, if more { next } else { slice }) }
+}
+
+fn slice_invoked_at(plan: &Plan, round: &Round, slice: u32) -> Timestamp {
+    let start = plan.place.slice.saturating_mul(slice);
+    let start = SignedDuration::try_from(start).unwrap_or(SignedDuration::ZERO);
+    let lead = SignedDuration::try_from(plan.place.lead).unwrap_or(SignedDuration::ZERO);
+    round.t0.saturating_add(start - lead).unwrap_or(round.t0)
+}
+
+/// Looks at the stop flag and at the stop condition, for ever.
+async fn obey<T: Transport + 'static>(
+    table: &impl WorkerTable,
+    input: &WorkerInput,
+    engine: &Rc<Engine<T>>,
+    workers: u32,
+    stop_if: Option<String>,
+) -> std::convert::Infallible {
+    let mut stopped = false;
+    let mut voted = false;
+    loop {
+        tokio::time::sleep(CONTROL_EVERY).await;
+        if stopped {
+            continue;
+        }
+        if !voted
+            && engine.wants_to_stop()
+            && let Ok(votes) = table.vote(input).await
+        {
+            voted = true;
+            let rule = stop_if.clone().unwrap_or_default();
+            if votes * 2 > workers {
+                // Refused only when the table is away; the next look tries again.
+                voted = table.request_stop(&input.run, Stop::Condition { rule }).await.is_ok();
+            }
+        }
+        // A table that is away for a moment stops nothing.
+        if table.control(&input.run).await.is_ok_and(|control| control.stop) {
+            stopped = true;
+            engine.stop();
+        }
+    }
+}
+
+/// Writes down what was seen, for ever. What could not be written is written
+/// with the next checkpoint.
+async fn write_down<T: Transport + 'static>(
+    table: &impl WorkerTable,
+    input: &WorkerInput,
+    engine: &Rc<Engine<T>>,
+    every: Duration,
+) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        let (windows, versions) = engine.checkpoint().split();
+        if !windows.is_empty() && table.checkpoint(input, windows).await.is_ok() {
+            engine.written(&versions);
+        }
+    }
+}
+
+/// Waits until the invocation that won the claim has ended, or must have died.
+/// Says whether its load was stopped early.
+async fn wait_for_winner(
+    table: &impl WorkerTable,
+    wall: &impl WallClock,
+    input: &WorkerInput,
+    plan: &Plan,
+    round: &Round,
+    slice: Span,
+) -> Result<bool, TaskError> {
+    let slowest = plan.config.attacks().iter().map(|attack| attack.timeout * 2).max().unwrap_or_default();
+    let wait = Duration::from_micros(slice.end - round.from) + slowest + WINNER_MARGIN;
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    let deadline = round.t0.saturating_add(wait).unwrap_or(Timestamp::MAX);
+    loop {
+        if let Some(end) = table.slice_end(input).await? {
+            return Ok(end.until < slice.end);
+        }
+        if wall.now() > deadline {
+            return Err(TaskError::Broken(format!("the worker that claimed {input} never reported its end")));
+        }
+        tokio::time::sleep(CONTROL_EVERY).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! Port: send one request.
+//!
+//! A transport owns connections and nothing else. It never schedules, never
+//! records, never judges a response, and never sends anything twice. The
+//! engine owns all of that, so every transport yields the same numbers.
+
+pub mod rich;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::time::Duration;
+
+use deathstar_statemachine::config::Request;
+use deathstar_statemachine::window::ErrorClass;
+use thiserror::Error;
+use tokio::time::Instant;
+
+/// What is known of a request under way. It outlives the exchange, so that a
+/// request that is cut off still says what it did.
+#[derive(Debug)]
+pub struct Call {
+    timeout: Duration,
+    sent: Cell<Option<Instant>>,
+    bytes_sent: Cell<u64>,
+    bytes_received: Cell<u64>,
+}
+
+impl Call {
+    /// A request that may take `timeout` from when it is sent, and may wait as
+    /// long for a connection before.
+    #[must_use]
+    pub const fn new(timeout: Duration) -> Self {
+        Self { timeout, sent: Cell::new(None), bytes_sent: Cell::new(0), bytes_received: Cell::new(0) }
+    }
+
+    /// How long it may take.
+    #[must_use]
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Notes that the request was handed to a connection now.
+    pub fn mark_sent(&self, now: Instant, bytes: u64) {
+        self.sent.set(Some(now));
+        self.bytes_sent.set(bytes);
+    }
+
+    /// Notes bytes of the response's body.
+    pub fn mark_received(&self, bytes: u64) {
+        self.bytes_received.set(self.bytes_received.get() + bytes);
+    }
+
+    /// When it was handed to a connection; nothing when it never was.
+    #[must_use]
+    pub const fn sent(&self) -> Option<Instant> {
+        self.sent.get()
+    }
+
+    /// Bytes of the request, head and body.
+    #[must_use]
+    pub const fn bytes_sent(&self) -> u64 {
+        self.bytes_sent.get()
+    }
+
+    /// Bytes of the response's body so far.
+    #[must_use]
+    pub const fn bytes_received(&self) -> u64 {
+        self.bytes_received.get()
+    }
+}
+
+/// How an exchange ended, before anyone judged it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// A whole response.
+    Response {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// No whole response.
+    Failed {
+        /// Why.
+        class: ErrorClass,
+        /// The HTTP status, when a head had arrived.
+        status: Option<u16>,
+    },
+    /// The timeout passed after it was sent.
+    TimedOut,
+    /// No connection was to be had in time; nothing was sent.
+    NotSent,
+}
+
+/// Why a transport cannot be set up, or cannot make a request.
+#[derive(Debug, Error)]
+#[error("{what}: {why}")]
+pub struct TransportError {
+    /// What could not be done.
+    pub what: String,
+    /// What the layer below said.
+    pub why: String,
+}
+
+/// Sends requests over connections of its own.
+pub trait Transport {
+    /// A request compiled once, to be sent many times.
+    type Prepared;
+
+    /// Compiles a request.
+    ///
+    /// # Errors
+    /// When this transport cannot send such a request.
+    fn prepare(&self, request: &Request) -> Result<Self::Prepared, TransportError>;
+
+    /// Sends one request and reads the whole response. Dropping the future cuts
+    /// the request off.
+    fn exchange(&self, request: &Self::Prepared, call: &Call) -> impl Future<Output = Reply>;
+}

@@ -1,0 +1,233 @@
+//! The transport over reqwest: everything HTTP offers, at reqwest's cost.
+//!
+//! Whatever reqwest would do behind our back is off: redirects, retries,
+//! proxies from the environment, decompression. A request goes out once, to
+//! where the config says, and its response is counted as it came.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use deathstar_statemachine::config::Request;
+use deathstar_statemachine::window::ErrorClass;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{Call, Reply, Transport, TransportError};
+use crate::clock;
+
+/// What we call ourselves, unless a request sets its own `user-agent`.
+const USER_AGENT: &str = concat!("deathstar/", env!("CARGO_PKG_VERSION"));
+
+/// Sends requests with reqwest, over at most so many connections.
+#[derive(Debug)]
+pub struct Rich {
+    client: reqwest::Client,
+    connections: Semaphore,
+}
+
+/// A request that reqwest has parsed, and its size on the wire.
+#[derive(Debug)]
+pub struct RichRequest {
+    template: reqwest::Request,
+    bytes: u64,
+}
+
+impl Rich {
+    /// A client with at most `connections` connections.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up, for want of root certificates.
+    pub fn new(connections: u32) -> Result<Self, TransportError> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            .tcp_nodelay(true)
+            .dns_resolver(Arc::new(SystemResolver))
+            .build()
+            .map_err(|error| TransportError {
+                what: "the HTTP client cannot start".to_owned(),
+                why: chain(&error),
+            })?;
+        Ok(Self { client, connections: Semaphore::new(connections as usize) })
+    }
+}
+
+impl Transport for Rich {
+    type Prepared = RichRequest;
+
+    fn prepare(&self, request: &Request) -> Result<RichRequest, TransportError> {
+        let refused = |why: String| TransportError { what: format!("request {:?}", request.name), why };
+        let method: reqwest::Method =
+            request.method.parse().map_err(|_| refused(format!("{:?} is no method", request.method)))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &request.headers {
+            let name: HeaderName =
+                name.parse().map_err(|_| refused(format!("{name:?} is no header name")))?;
+            let value: HeaderValue =
+                value.parse().map_err(|_| refused(format!("header {name} has a bad value")))?;
+            headers.append(name, value);
+        }
+        let mut builder = self.client.request(method, request.url.clone()).headers(headers);
+        if !request.body.is_empty() {
+            builder = builder.body(request.body.clone());
+        }
+        let template = builder.build().map_err(|error| refused(chain(&error)))?;
+        Ok(RichRequest { bytes: size_on_wire(request), template })
+    }
+
+    async fn exchange(&self, request: &RichRequest, call: &Call) -> Reply {
+        let Ok(Ok(_connection)) = timeout(call.timeout(), self.connections.acquire()).await else {
+            return Reply::NotSent;
+        };
+        // Boxed only now: an arrival that waits for a connection stays small.
+        let attempt = Box::pin(async {
+            call.mark_sent(clock::monotonic(), request.bytes);
+            self.attempt(request, call).await
+        });
+        timeout(call.timeout(), attempt).await.unwrap_or(Reply::TimedOut)
+    }
+}
+
+impl Rich {
+    async fn attempt(&self, request: &RichRequest, call: &Call) -> Reply {
+        let Some(request) = request.template.try_clone() else {
+            // Only streamed bodies cannot be cloned, and none is built above.
+            return Reply::NotSent;
+        };
+        let mut response = match self.client.execute(request).await {
+            Ok(response) => response,
+            Err(error) if is_out_of_descriptors(&error) => return Reply::NotSent,
+            Err(error) => return Reply::Failed { class: class_of(&error, false), status: None },
+        };
+        let status = response.status().as_u16();
+        loop {
+            match response.chunk().await {
+                Ok(Some(bytes)) => call.mark_received(bytes.len() as u64),
+                Ok(None) => return Reply::Response { status },
+                Err(error) => return Reply::Failed { class: class_of(&error, true), status: Some(status) },
+            }
+        }
+    }
+}
+
+/// The size of a request in HTTP/1.1, head and body.
+fn size_on_wire(request: &Request) -> u64 {
+    let url = &request.url;
+    let has = |name: &str| request.headers.iter().any(|(header, _)| header == name);
+    let header = |name: &str, len: usize| name.len() + len + ": \r\n".len();
+    let mut size = request.method.len() + url.path().len() + "  HTTP/1.1\r\n".len() + "\r\n".len();
+    size += url.query().map_or(0, |query| query.len() + 1);
+    size += request.headers.iter().map(|(name, value)| header(name, value.len())).sum::<usize>();
+    let host = url.host_str().map_or(0, str::len) + url.port().map_or(0, |port| port.to_string().len() + 1);
+    for (name, len) in [("host", host), ("accept", "*/*".len()), ("user-agent", USER_AGENT.len())] {
+        size += if has(name) { 0 } else { header(name, len) };
+    }
+    if !request.body.is_empty() {
+        size += header("content-length", request.body.len().to_string().len()) + request.body.len();
+    }
+    size as u64
+}
+
+/// Every layer of an error in one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Every error below `error` that says something of its own, errors hidden in
+/// `io::Error` among them.
+fn layers<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        let error = *error;
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            return Some(inner as &(dyn StdError + 'static));
+        }
+        error.source()
+    })
+}
+
+/// Whether we ran out of file descriptors: our limit, not the target's failure.
+fn is_out_of_descriptors(error: &reqwest::Error) -> bool {
+    layers(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| {
+        let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+        matches!(
+            code,
+            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::ADDRNOTAVAIL)
+        )
+    })
+}
+
+fn class_of(error: &reqwest::Error, in_body: bool) -> ErrorClass {
+    for layer in layers(error) {
+        if layer.is::<DnsError>() {
+            return ErrorClass::Dns;
+        }
+        if layer.is::<rustls::Error>() {
+            return ErrorClass::Tls;
+        }
+        if let Some(error) = layer.downcast_ref::<io::Error>() {
+            match error.kind() {
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe => {
+                    return ErrorClass::Reset;
+                }
+                io::ErrorKind::UnexpectedEof if !in_body => return ErrorClass::Reset,
+                _ => {}
+            }
+        }
+        if let Some(error) = layer.downcast_ref::<hyper::Error>() {
+            if in_body {
+                // A reset is found in a layer further down.
+                continue;
+            }
+            if error.is_parse() {
+                return ErrorClass::Protocol;
+            }
+            if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+                return ErrorClass::Reset;
+            }
+        }
+    }
+    if in_body {
+        ErrorClass::Body
+    } else if error.is_connect() {
+        ErrorClass::Refused
+    } else {
+        ErrorClass::Protocol
+    }
+}
+
+/// A host name that could not be resolved.
+#[derive(Debug, Error)]
+#[error("the name {name:?} cannot be resolved")]
+struct DnsError {
+    name: String,
+    source: io::Error,
+}
+
+/// The system's resolver, with an error that can be told from others.
+#[derive(Debug)]
+struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
+            let addresses: Vec<_> =
+                found.map_err(|source| DnsError { name: name.as_str().to_owned(), source })?.collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
