@@ -1,17 +1,54 @@
 //! What the user asked for: a config that has been read, checked and found
 //! valid. Once you hold a [`Config`], nobody checks it again.
 //!
-//! `config::raw` is what a file may say; `config::check` turns that into a
-//! [`Config`] or into every problem at once; `config::read` finds the line and
-//! the word when the file's shape is wrong. Due times come from `schedule`.
+//! The way in is [`Config::from_text`]. `tree` reads the text into values that
+//! know their line, `read` turns those into what a file may say ([`raw`]), and
+//! `check` turns that into a [`Config`] or into every problem at once.
+//! [`problem`] words them; [`schema`] describes a config to editors. Files that
+//! a config names are read by the caller. Due times come from `schedule`.
+
+mod check;
+mod header;
+mod json;
+pub mod problem;
+pub mod raw;
+mod read;
+mod schema;
+mod target;
+mod tree;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::load::{Load, Think};
 use crate::slo::{Rule, StopIf};
+pub use problem::{ConfigError, Problems, ShapeError};
+pub use raw::RawConfig;
+pub use schema::schema;
+
+/// The longest name of a run, an attack or a request, in characters.
+pub const MAX_NAME: usize = 100;
+/// How many attacks a config may have.
+pub const MAX_ATTACKS: usize = 100;
+/// How many kinds of requests an attack may have.
+pub const MAX_REQUESTS: usize = 1000;
+/// How many steps a load may have.
+pub const MAX_STEPS: usize = 1000;
+/// How many virtual users an attack may have.
+pub const MAX_USERS: u32 = 1_000_000;
+/// How many workers a config may ask for.
+pub const MAX_WORKERS: u32 = 10_000;
+/// The largest weight of a request.
+pub const MAX_WEIGHT: u64 = 10_000;
+/// The largest sum of the weights of an attack's requests.
+pub const MAX_TOTAL_WEIGHT: u64 = 1_000_000;
+/// How long a request may take when the config does not say.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_TIMEOUT: (Duration, &str) = (Duration::from_secs(3600), "1h");
+const MAX_THINK: (Duration, &str) = (Duration::from_secs(3600), "1h");
 
 /// A valid config. In JSON it travels as the document it was read from, with
 /// body files inlined, and is checked again on arrival.
@@ -27,7 +64,8 @@ pub struct Config {
 }
 
 /// Whether attacks run side by side or one after another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Order {
     /// All start together.
     #[default]
@@ -91,6 +129,38 @@ impl Request {
 }
 
 impl Config {
+    /// Reads a config from YAML or JSON. `body_file` returns the content of a
+    /// file that a request names as its body, or why it cannot be read.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the shape of the text, or everything
+    /// that is wrong with its values.
+    pub fn from_text(
+        text: &str,
+        body_file: impl FnMut(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Self, ConfigError> {
+        let (tree, mut raw) = read::read(text)?;
+        let mut problems = check::inline_body_files(&mut raw, body_file);
+        let checked = check::check(raw);
+        if problems.is_empty()
+            && let Ok(config) = checked
+        {
+            return Ok(config);
+        }
+        problems.extend(checked.err().unwrap_or_default());
+        for problem in &mut problems {
+            problem.place = Some(tree.place_of(&problem.path));
+        }
+        problems.sort_by_key(|problem| problem.place);
+        Err(Problems(problems).into())
+    }
+
+    /// What was read: what the config says, word by word.
+    #[must_use]
+    pub const fn raw(&self) -> &RawConfig {
+        &self.raw
+    }
+
     /// What the run is called.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -119,5 +189,55 @@ impl Config {
     #[must_use]
     pub const fn workers(&self) -> Workers {
         self.workers
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = Problems;
+
+    /// Checks what was read. A body file that is not inlined is a problem:
+    /// see [`RawConfig::with_body_files`].
+    fn try_from(raw: RawConfig) -> Result<Self, Problems> {
+        check::check(raw).map_err(Problems)
+    }
+}
+
+impl From<Config> for RawConfig {
+    fn from(config: Config) -> Self {
+        config.raw
+    }
+}
+
+impl RawConfig {
+    /// Reads the shape of a config from YAML or JSON, and leaves its values
+    /// unchecked. [`Config::from_text`] does both, and knows the line of every
+    /// problem.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with the shape of the text.
+    pub fn read(text: &str) -> Result<Self, Box<ShapeError>> {
+        read::read(text).map(|(_, raw)| raw)
+    }
+
+    /// The files that requests name as their bodies, in the order written.
+    pub fn body_files(&self) -> impl Iterator<Item = &str> {
+        self.attacks.iter().flat_map(|attack| {
+            let own = attack.body_file.iter();
+            own.chain(attack.requests.iter().flatten().filter_map(|request| request.body_file.as_ref()))
+                .map(String::as_str)
+        })
+    }
+
+    /// The same, with every body file replaced by its content, which `read`
+    /// returns: as text if it is UTF-8, in base64 if not.
+    ///
+    /// # Errors
+    /// Every file that `read` could not read, with its reason.
+    pub fn with_body_files(
+        mut self,
+        read: impl FnMut(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Self, Problems> {
+        let problems = check::inline_body_files(&mut self, read);
+        if problems.is_empty() { Ok(self) } else { Err(Problems(problems)) }
     }
 }

@@ -1,0 +1,623 @@
+//! Whether what a config says makes sense: from `raw` to a [`Config`], or to
+//! everything that is wrong with it.
+//!
+//! A check that fails notes the problem and goes on with nothing in its place,
+//! so that one reading of the list is enough to mend a config.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::problem::{Invalid, Path, Problem};
+use super::raw::{
+    DurationText, RateText, RawAttack, RawBody, RawConfig, RawExpect, RawLoad, RawRequest, RawThink,
+    RawWorkers,
+};
+use super::target::{self, Base};
+use super::{
+    Attack, Config, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_NAME, MAX_REQUESTS, MAX_STEPS, MAX_THINK, MAX_TIMEOUT,
+    MAX_TOTAL_WEIGHT, MAX_USERS, MAX_WEIGHT, MAX_WORKERS, Order, Request, Workers, header,
+};
+use crate::load::{Load, Think};
+use crate::slo::{Rule, StopIf};
+use crate::units::{self, MAX_DURATION, Rate, UnitError};
+
+/// Checks every value.
+pub(super) fn check(raw: RawConfig) -> Result<Config, Vec<Problem>> {
+    let mut problems = Check::default();
+    let root = Path::default();
+    problems.name(&root.field("name"), &raw.name);
+    let promises = problems.rules(&root.field("slo"), &raw.slo, &[]);
+    let attacks = problems.attacks(&root.field("attacks"), &raw, &promises);
+    let stop_if =
+        raw.stop_if.as_ref().and_then(|text| problems.take(&root.field("stop_if"), text.parse::<StopIf>()));
+    let workers = match raw.workers {
+        None | Some(RawWorkers::Auto) => Workers::Auto,
+        Some(RawWorkers::Count(count)) => problems
+            .whole(&root.field("workers"), "number of workers", count, u64::from(MAX_WORKERS))
+            .map_or(Workers::Auto, Workers::Count),
+    };
+    if problems.0.is_empty() {
+        Ok(Config { name: raw.name.trim().to_owned(), order: raw.order, attacks, stop_if, workers, raw })
+    } else {
+        Err(problems.0)
+    }
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Check(Vec<Problem>);
+
+/// A promise and where it was made.
+type Promise = (Path, Rule);
+
+impl Check {
+    fn note(&mut self, path: &Path, what: impl Into<Invalid>) {
+        self.0.push(Problem { path: path.clone(), place: None, what: what.into() });
+    }
+
+    fn take<T, E: Into<Invalid>>(&mut self, path: &Path, result: Result<T, E>) -> Option<T> {
+        result.map_err(|what| self.note(path, what)).ok()
+    }
+
+    /// Whether a list has at least one entry and at most `limit`.
+    fn counted(&mut self, path: &Path, what: &'static str, count: usize, limit: usize) -> bool {
+        if count > limit {
+            self.note(path, Invalid::TooMany { what, count, limit });
+        }
+        count <= limit
+    }
+
+    fn name(&mut self, path: &Path, name: &str) {
+        let length = name.trim().chars().count();
+        if length == 0 {
+            self.note(path, Invalid::BlankName);
+        }
+        if length > MAX_NAME {
+            self.note(path, Invalid::LongName { length, limit: MAX_NAME });
+        }
+        if name.chars().any(char::is_control) {
+            self.note(path, Invalid::ControlInName(name.to_owned()));
+        }
+    }
+
+    /// A whole number from 1 to `max`.
+    fn whole(&mut self, path: &Path, what: &'static str, value: u64, max: u64) -> Option<NonZeroU32> {
+        let fits = (1..=max).contains(&value).then_some(value);
+        let number = fits.and_then(|value| u32::try_from(value).ok()).and_then(NonZeroU32::new);
+        if number.is_none() {
+            self.note(path, Invalid::Range { what, value, min: 1, max });
+        }
+        number
+    }
+
+    fn rate(&mut self, path: &Path, RateText(text): &RateText) -> Option<Rate> {
+        if units::thousandths(text.trim()).is_ok() {
+            self.note(path, Invalid::RateUnit(text.trim().to_owned()));
+            return None;
+        }
+        self.take(path, text.parse::<Rate>())
+    }
+
+    /// A rate at which something is due.
+    fn positive_rate(&mut self, path: &Path, text: &RateText) -> Option<Rate> {
+        let rate = self.rate(path, text)?;
+        if rate.is_zero() {
+            self.note(path, Invalid::ZeroRate(text.0.clone()));
+            return None;
+        }
+        Some(rate)
+    }
+
+    fn duration(&mut self, path: &Path, DurationText(text): &DurationText) -> Option<Duration> {
+        if units::thousandths(text.trim()).is_ok() {
+            self.note(path, Invalid::DurationUnit(text.trim().to_owned()));
+            return None;
+        }
+        let read = units::parse_duration(text).map_err(|error| match error {
+            UnitError::TooFine { text } => Invalid::FineDuration(text),
+            error => error.into(),
+        });
+        self.take(path, read)
+    }
+
+    /// A duration longer than zero.
+    fn positive_duration(&mut self, path: &Path, text: &DurationText) -> Option<Duration> {
+        let duration = self.duration(path, text)?;
+        if duration.is_zero() {
+            self.note(path, Invalid::ZeroDuration(text.0.clone()));
+            return None;
+        }
+        Some(duration)
+    }
+
+    fn at_most(
+        &mut self,
+        path: &Path,
+        duration: Duration,
+        limit: (Duration, &'static str),
+    ) -> Option<Duration> {
+        if duration > limit.0 {
+            self.note(
+                path,
+                Invalid::LongDuration { text: units::display_duration(duration), limit: limit.1 },
+            );
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// Rules that read, and that differ from one another and from `before`.
+    fn rules(&mut self, path: &Path, texts: &[String], before: &[Promise]) -> Vec<Promise> {
+        let mut promises: Vec<Promise> = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            let path = path.index(index);
+            let Some(rule) = self.take(&path, text.parse::<Rule>()) else { continue };
+            match before.iter().chain(&promises).find(|(_, other)| same_promise(other, &rule)) {
+                Some((first, _)) => {
+                    let first = first.clone();
+                    self.note(&path, Invalid::DuplicateRule { rule: rule.text().to_owned(), first });
+                }
+                None => promises.push((path, rule)),
+            }
+        }
+        promises
+    }
+
+    fn attacks(&mut self, path: &Path, raw: &RawConfig, promises: &[Promise]) -> Vec<Attack> {
+        if raw.attacks.is_empty() {
+            self.note(path, Invalid::NoAttacks);
+        }
+        if !self.counted(path, "attacks", raw.attacks.len(), MAX_ATTACKS) {
+            return Vec::new();
+        }
+        let mut names = HashMap::new();
+        let mut attacks = Vec::new();
+        for (index, attack) in raw.attacks.iter().enumerate() {
+            let path = path.index(index);
+            self.name(&path.field("name"), &attack.name);
+            if let Some(first) = names.insert(attack.name.trim(), path.clone()) {
+                let name = attack.name.trim().to_owned();
+                self.note(&path.field("name"), Invalid::DuplicateName { name, first });
+            }
+            attacks.extend(self.attack(&path, attack, promises));
+        }
+        if raw.order == Order::Sequence {
+            let total = attacks.iter().map(|attack: &Attack| attack.load.duration()).sum();
+            self.at_most(path, total, LONGEST);
+        }
+        attacks
+    }
+
+    fn attack(&mut self, path: &Path, raw: &RawAttack, promises: &[Promise]) -> Option<Attack> {
+        let load = self.load_of(path, raw);
+        let timeout = raw.timeout.as_ref().map_or(Some(DEFAULT_TIMEOUT), |text| {
+            let path = path.field("timeout");
+            let timeout = self.positive_duration(&path, text)?;
+            self.at_most(&path, timeout, MAX_TIMEOUT)
+        });
+        let think = self.think(path, raw, load.as_ref());
+        let own = self.rules(&path.field("slo"), &raw.slo, promises);
+        let requests = self.requests_of(path, raw);
+        Some(Attack {
+            name: raw.name.trim().to_owned(),
+            load: load?,
+            requests,
+            timeout: timeout?,
+            think,
+            slo: promises.iter().chain(&own).map(|(_, rule)| rule.clone()).collect(),
+        })
+    }
+
+    fn load_of(&mut self, path: &Path, raw: &RawAttack) -> Option<Load> {
+        let load = match (&raw.load, &raw.rate, &raw.duration) {
+            (Some(load), None, None) => self.load(&path.field("load"), load),
+            (Some(load), rate, duration) => {
+                for (field, there) in [("rate", rate.is_some()), ("duration", duration.is_some())] {
+                    if there {
+                        self.note(&path.field(field), Invalid::LoadTwice(field));
+                    }
+                }
+                self.load(&path.field("load"), load);
+                None
+            }
+            (None, Some(rate), Some(duration)) => {
+                let rate = self.positive_rate(&path.field("rate"), rate);
+                let duration = self.positive_duration(&path.field("duration"), duration);
+                Some(Load::Constant { rate: rate?, duration: duration? })
+            }
+            (None, Some(rate), None) => {
+                self.positive_rate(&path.field("rate"), rate);
+                self.note(&path.field("rate"), Invalid::HalfLoad { there: "rate", missing: "duration" });
+                None
+            }
+            (None, None, Some(duration)) => {
+                self.positive_duration(&path.field("duration"), duration);
+                self.note(&path.field("duration"), Invalid::HalfLoad { there: "duration", missing: "rate" });
+                None
+            }
+            (None, None, None) => {
+                self.note(path, Invalid::NoLoad);
+                None
+            }
+        }?;
+        // Parts that are each short enough may still add up.
+        self.at_most(&path.field("load"), load.duration(), LONGEST)?;
+        Some(load)
+    }
+
+    fn load(&mut self, path: &Path, raw: &RawLoad) -> Option<Load> {
+        match raw {
+            RawLoad::Constant { rate, duration } => {
+                let path = path.field("constant");
+                let rate = self.positive_rate(&path.field("rate"), rate);
+                let duration = self.positive_duration(&path.field("for"), duration);
+                Some(Load::Constant { rate: rate?, duration: duration? })
+            }
+            RawLoad::Ramp { from, to, over, hold } => {
+                let path = path.field("ramp");
+                let (from_text, to_text) = (from, to);
+                let from = self.rate(&path.field("from"), from);
+                let to = self.rate(&path.field("to"), to);
+                let over = self.positive_duration(&path.field("over"), over);
+                let hold = self.optional_duration(&path.field("hold"), hold.as_ref());
+                if from.zip(to).is_some_and(|(from, to)| from.is_zero() && to.is_zero()) {
+                    self.note(&path, Invalid::FlatRamp { from: from_text.0.clone(), to: to_text.0.clone() });
+                    return None;
+                }
+                Some(Load::Ramp { from: from?, to: to?, over: over?, hold: hold? })
+            }
+            RawLoad::Steps { rates, each } => {
+                let path = path.field("steps");
+                let each = self.positive_duration(&path.field("each"), each);
+                let path = path.field("rates");
+                if rates.is_empty() {
+                    self.note(&path, Invalid::NoEntry("step"));
+                    return None;
+                }
+                if !self.counted(&path, "steps", rates.len(), MAX_STEPS) {
+                    return None;
+                }
+                let valid: Vec<Option<Rate>> = rates
+                    .iter()
+                    .enumerate()
+                    .map(|(index, rate)| self.positive_rate(&path.index(index), rate))
+                    .collect();
+                Some(Load::Steps { rates: valid.into_iter().collect::<Option<_>>()?, each: each? })
+            }
+            RawLoad::Users { count, ramp, duration } => {
+                let path = path.field("users");
+                let count = self.whole(&path.field("count"), "number of users", *count, u64::from(MAX_USERS));
+                let ramp = self.optional_duration(&path.field("ramp"), ramp.as_ref());
+                let duration = self.positive_duration(&path.field("for"), duration);
+                Some(Load::Users { count: count?, ramp: ramp?, duration: duration? })
+            }
+        }
+    }
+
+    /// A duration that is zero when it is absent.
+    fn optional_duration(&mut self, path: &Path, text: Option<&DurationText>) -> Option<Duration> {
+        text.map_or(Some(Duration::ZERO), |text| self.duration(path, text))
+    }
+
+    fn think(&mut self, path: &Path, raw: &RawAttack, load: Option<&Load>) -> Think {
+        let Some(think) = &raw.think else { return Think::default() };
+        let path = path.field("think");
+        if let Some(load) = load.filter(|load| load.is_open()) {
+            self.note(&path, Invalid::ThinkInOpenModel(load.name()));
+        }
+        let mut pause = |path: &Path, text: &DurationText| {
+            self.duration(path, text).and_then(|pause| self.at_most(path, pause, MAX_THINK))
+        };
+        match think {
+            RawThink::Fixed(text) => {
+                let pause = pause(&path, text).unwrap_or_default();
+                Think { min: pause, max: pause }
+            }
+            RawThink::Between(range) => {
+                let min = pause(&path.field("min"), &range.min);
+                let max = pause(&path.field("max"), &range.max);
+                let (Some(min), Some(max)) = (min, max) else { return Think::default() };
+                if min > max {
+                    let (min, max) = (range.min.0.clone(), range.max.0.clone());
+                    self.note(&path, Invalid::ThinkOrder { min, max });
+                }
+                Think { min, max }
+            }
+        }
+    }
+
+    fn requests_of(&mut self, path: &Path, raw: &RawAttack) -> Vec<Request> {
+        let shared = self.headers(&path.field("headers"), &raw.headers.0);
+        let base = raw.base_url.as_ref().and_then(|text| {
+            let path = path.field("base_url");
+            if raw.requests.is_none() {
+                self.note(&path, Invalid::LonelyBaseUrl);
+            }
+            self.take(&path, Base::read(text))
+        });
+        let Some(requests) = &raw.requests else {
+            return self.only_request(path, raw, shared).into_iter().collect();
+        };
+        for (field, there) in [
+            ("url", raw.url.is_some()),
+            ("method", raw.method.is_some()),
+            ("body", raw.body.is_some()),
+            ("json", raw.json.is_some()),
+            ("body_file", raw.body_file.is_some()),
+            ("body_base64", raw.body_base64.is_some()),
+            ("expect", raw.expect.is_some()),
+        ] {
+            if there {
+                self.note(&path.field(field), Invalid::BesideRequests(field));
+            }
+        }
+        let path = path.field("requests");
+        if requests.is_empty() {
+            self.note(&path, Invalid::NoEntry("request"));
+        }
+        if !self.counted(&path, "requests", requests.len(), MAX_REQUESTS) {
+            return Vec::new();
+        }
+        let context = Context { base: base.as_ref(), base_written: raw.base_url.is_some(), shared: &shared };
+        let mut names: HashMap<String, Path> = HashMap::new();
+        let mut checked = Vec::new();
+        for (index, raw) in requests.iter().enumerate() {
+            let path = path.index(index);
+            let request = self.request(&path, raw, &context);
+            let name = raw.name.as_ref().map(|name| name.trim().to_owned());
+            if let Some(name) = name.or_else(|| request.as_ref().map(|request| request.name.clone()))
+                && let Some(first) = names.insert(name.clone(), path.clone())
+            {
+                if raw.name.is_some() {
+                    self.note(&path.field("name"), Invalid::DuplicateName { name, first });
+                } else {
+                    self.note(&path, Invalid::DuplicateDefaultName { name, first });
+                }
+            }
+            checked.extend(request);
+        }
+        let total = requests.iter().map(|raw| raw.weight.unwrap_or(1)).fold(0, u64::saturating_add);
+        if total > MAX_TOTAL_WEIGHT {
+            self.note(&path, Invalid::TotalWeight { total, limit: MAX_TOTAL_WEIGHT });
+        }
+        checked
+    }
+
+    /// The request of an attack that has but one.
+    fn only_request(
+        &mut self,
+        path: &Path,
+        raw: &RawAttack,
+        headers: Vec<(String, String)>,
+    ) -> Option<Request> {
+        let url = match &raw.url {
+            Some(text) => self.take(&path.field("url"), target::absolute(text)),
+            None if raw.base_url.is_some() => None,
+            None => {
+                self.note(path, Invalid::NoTarget("url, or base_url with requests"));
+                None
+            }
+        };
+        let method = self.method(&path.field("method"), raw.method.as_deref());
+        let (body, headers) = self.body(path, &raw.raw_body(), headers);
+        let expect_status = self.expect(path, raw.expect.as_ref());
+        Some(Request {
+            name: raw.name.trim().to_owned(),
+            weight: NonZeroU32::MIN,
+            method: method?,
+            url: url?,
+            headers,
+            body,
+            expect_status,
+        })
+    }
+
+    fn request(&mut self, path: &Path, raw: &RawRequest, context: &Context<'_>) -> Option<Request> {
+        if let Some(name) = &raw.name {
+            self.name(&path.field("name"), name);
+        }
+        let weight = raw.weight.map_or(Some(NonZeroU32::MIN), |weight| {
+            self.whole(&path.field("weight"), "weight", weight, MAX_WEIGHT)
+        });
+        let written = self.method(&path.field("method"), raw.method.as_deref());
+        let targets = raw.targets();
+        let (method, url) = match targets.as_slice() {
+            [] => {
+                self.note(path, Invalid::NoTarget("get, post or another method with a path, or url"));
+                (None, None)
+            }
+            [(field, method, text)] => {
+                if method.is_some() && raw.method.is_some() {
+                    self.note(&path.field("method"), Invalid::MethodTwice(field));
+                }
+                let url = self.target(&path.field(field), field, text, context);
+                (method.map(str::to_owned).or(written), url)
+            }
+            several => {
+                self.note(path, Invalid::Targets(several.iter().map(|(field, ..)| *field).collect()));
+                (None, None)
+            }
+        };
+        let own = self.headers(&path.field("headers"), &raw.headers.0);
+        let headers = header::merge(context.shared, own);
+        let (body, headers) = self.body(path, &raw.raw_body(), headers);
+        let expect_status = self.expect(path, raw.expect.as_ref());
+        let (method, url) = (method?, url?);
+        let name = match &raw.name {
+            Some(name) => name.trim().to_owned(),
+            None => format!("{method} {}", default_path(&targets, &url)).chars().take(MAX_NAME).collect(),
+        };
+        Some(Request { name, weight: weight?, method, url, headers, body, expect_status })
+    }
+
+    fn target(&mut self, path: &Path, field: &str, text: &str, context: &Context<'_>) -> Option<url::Url> {
+        let is_path = text.trim_start().starts_with(['/', '?']);
+        let url = match field {
+            "url" => target::absolute(text),
+            "path" if !is_path => Err(Invalid::Path(text.to_owned())),
+            _ if !is_path && !text.contains("://") => Err(Invalid::Target(text.to_owned())),
+            _ if !is_path => target::absolute(text),
+            _ => match context.base {
+                Some(base) => base.join(text),
+                // The base URL's own problem has been noted.
+                None if context.base_written => return None,
+                None => Err(Invalid::PathWithoutBase(text.to_owned())),
+            },
+        };
+        self.take(path, url)
+    }
+
+    fn method(&mut self, path: &Path, text: Option<&str>) -> Option<String> {
+        let Some(text) = text else { return Some("GET".to_owned()) };
+        let method = text.to_ascii_uppercase();
+        if !header::is_token(&method) {
+            self.note(path, Invalid::Method(text.to_owned()));
+            return None;
+        }
+        if method == "CONNECT" {
+            self.note(path, Invalid::Connect);
+            return None;
+        }
+        Some(method)
+    }
+
+    /// Valid headers, with names in lower case.
+    fn headers(&mut self, path: &Path, written: &[(String, String)]) -> Vec<(String, String)> {
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for (name, value) in written {
+            let path = path.field(name);
+            let Some((name, value)) = self.take(&path, header::read(name, value)) else { continue };
+            if headers.iter().any(|(other, _)| *other == name) {
+                self.note(&path, Invalid::HeaderTwice(name));
+                continue;
+            }
+            headers.push((name, value));
+        }
+        headers
+    }
+
+    /// The body's bytes, and the headers with the content type of JSON.
+    fn body(
+        &mut self,
+        path: &Path,
+        raw: &RawBody<'_>,
+        mut headers: Vec<(String, String)>,
+    ) -> (Vec<u8>, Vec<(String, String)>) {
+        let written: Vec<&'static str> = [
+            ("body", raw.text.is_some()),
+            ("json", raw.json.is_some()),
+            ("body_file", raw.file.is_some()),
+            ("body_base64", raw.base64.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(field, there)| there.then_some(field))
+        .collect();
+        if written.len() > 1 {
+            self.note(path, Invalid::Bodies(written));
+            return (Vec::new(), headers);
+        }
+        if let Some(text) = raw.text {
+            self.take(&path.field("body"), target::no_template(text));
+            return (text.as_bytes().to_vec(), headers);
+        }
+        if let Some(json) = raw.json {
+            let mut template = Ok(());
+            json.each_text(&mut |text| {
+                if template.is_ok() {
+                    template = target::no_template(text);
+                }
+            });
+            self.take(&path.field("json"), template);
+            if !headers.iter().any(|(name, _)| name == "content-type") {
+                headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            }
+            return (json.compact(), headers);
+        }
+        if let Some(file) = raw.file {
+            self.note(&path.field("body_file"), Invalid::UnreadBodyFile(file.to_owned()));
+        }
+        let bytes = raw.base64.map(|text| BASE64.decode(text.trim()).map_err(Invalid::Base64));
+        let bytes = bytes.and_then(|bytes| self.take(&path.field("body_base64"), bytes));
+        (bytes.unwrap_or_default(), headers)
+    }
+
+    fn expect(&mut self, path: &Path, raw: Option<&RawExpect>) -> Option<u16> {
+        let status = raw?.status?;
+        let valid = u16::try_from(status).ok().filter(|status| (100..=599).contains(status));
+        if valid.is_none() {
+            let what = Invalid::Range { what: "status", value: status, min: 100, max: 599 };
+            self.note(&path.field("expect").field("status"), what);
+        }
+        valid
+    }
+}
+
+/// What the requests of an attack share.
+struct Context<'attack> {
+    base: Option<&'attack Base>,
+    /// Whether there is a `base_url`, valid or not.
+    base_written: bool,
+    shared: &'attack [(String, String)],
+}
+
+const LONGEST: (Duration, &str) = (MAX_DURATION, "30d");
+
+/// Whether two rules say the same, however they write it.
+fn same_promise(one: &Rule, other: &Rule) -> bool {
+    let sign = |rule: &Rule| rule.text().split(' ').nth(1).map(str::to_owned);
+    // Thresholds are read from text by the same arithmetic, so equal ones are equal in every bit.
+    one.metric() == other.metric()
+        && one.threshold().to_bits() == other.threshold().to_bits()
+        && sign(one) == sign(other)
+}
+
+/// The path as the user wrote it, without its query; of a whole URL, its path.
+fn default_path<'text>(targets: &[(&str, Option<&str>, &'text str)], url: &'text url::Url) -> &'text str {
+    match targets {
+        [(_, _, text)] if text.starts_with('/') => text.split('?').next().unwrap_or(text),
+        _ => url.path(),
+    }
+}
+
+/// Replaces every body file by what `read` returns for it: as text if it is
+/// UTF-8, in base64 if not. A file that cannot be read is replaced by nothing
+/// and reported.
+pub(super) fn inline_body_files(
+    raw: &mut RawConfig,
+    mut read: impl FnMut(&str) -> Result<Vec<u8>, String>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let attacks = Path::default().field("attacks");
+    let mut inline =
+        |path: Path, file: &mut Option<String>, text: &mut Option<String>, base64: &mut Option<String>| {
+            let Some(name) = file.take() else { return };
+            match read(&name).map(String::from_utf8) {
+                Ok(Ok(content)) => *text = Some(content),
+                Ok(Err(bytes)) => *base64 = Some(BASE64.encode(bytes.as_bytes())),
+                Err(reason) => {
+                    let what = Invalid::BodyFile { file: name, reason };
+                    problems.push(Problem { path: path.field("body_file"), place: None, what });
+                    *text = Some(String::new());
+                }
+            }
+        };
+    for (index, attack) in raw.attacks.iter_mut().enumerate() {
+        let path = attacks.index(index);
+        // Beside another body the file stays, for `check` to refuse both.
+        if attack.body.is_none() && attack.json.is_none() && attack.body_base64.is_none() {
+            inline(path.clone(), &mut attack.body_file, &mut attack.body, &mut attack.body_base64);
+        }
+        let path = path.field("requests");
+        for (index, request) in attack.requests.iter_mut().flatten().enumerate() {
+            if request.body.is_none() && request.json.is_none() && request.body_base64.is_none() {
+                let (file, text) = (&mut request.body_file, &mut request.body);
+                inline(path.index(index), file, text, &mut request.body_base64);
+            }
+        }
+    }
+    problems
+}

@@ -1,0 +1,542 @@
+//! What can be wrong with a config: where, and in words that say what to
+//! write instead.
+//!
+//! A wrong shape ([`ShapeError`]) makes the rest unreadable, so it comes
+//! alone. Wrong values come all at once ([`Problems`]).
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::slo::{RuleError, StopIfError};
+use crate::units::UnitError;
+
+/// Why a text is no valid config. Its display is one or more lines that start
+/// with two spaces, to be printed below a heading that names the file.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ConfigError {
+    /// It could not be read as a config.
+    #[error(transparent)]
+    Shape(#[from] Box<ShapeError>),
+    /// It was read, and asks for something that cannot be.
+    #[error(transparent)]
+    Values(#[from] Problems),
+}
+
+/// A place in a text: line and column count from 1, the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// From 1.
+    pub line: u64,
+    /// From 1, in characters.
+    pub column: u64,
+}
+
+/// The way from the top of a config to one of its values, such as
+/// `attacks[0].load.ramp.from`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Path(pub(super) Vec<Step>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Step {
+    Field(String),
+    Index(usize),
+}
+
+impl Path {
+    pub(super) fn field(&self, name: &str) -> Self {
+        self.then(Step::Field(name.to_owned()))
+    }
+
+    pub(super) fn index(&self, index: usize) -> Self {
+        self.then(Step::Index(index))
+    }
+
+    fn then(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        Self(steps)
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Index(index) => write!(f, "[{index}]")?,
+                Step::Field(name) if position == 0 => f.write_str(name)?,
+                Step::Field(name) => write!(f, ".{name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a text could not be read as a config: the first reason only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShapeError {
+    pub(super) what: Shape,
+    pub(super) path: Path,
+    pub(super) place: Option<Place>,
+    /// The line of the text that `place` points into.
+    pub(super) excerpt: Option<String>,
+}
+
+impl ShapeError {
+    /// What is wrong.
+    #[must_use]
+    pub const fn what(&self) -> &Shape {
+        &self.what
+    }
+
+    /// Which value, as far as it was understood.
+    #[must_use]
+    pub const fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where, if it is known.
+    #[must_use]
+    pub const fn place(&self) -> Option<Place> {
+        self.place
+    }
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("  ")?;
+        if let Some(Place { line, column }) = self.place {
+            write!(f, "line {line} column {column}: ")?;
+        }
+        if !self.path.0.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        write!(f, "{}", self.what)?;
+        if let (Some(excerpt), Some(place)) = (&self.excerpt, self.place) {
+            let before = usize::try_from(place.column).unwrap_or(1).saturating_sub(1);
+            write!(f, "\n    | {excerpt}\n    | {:before$}^", "")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ShapeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.what)
+    }
+}
+
+/// The ways in which a text can fail to be a config.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Shape {
+    /// Nothing but blanks and comments.
+    #[error("there is no config here: it is empty, or only comments")]
+    Empty,
+    /// Neither YAML nor JSON.
+    #[error("{0}")]
+    Syntax(String),
+    /// More than one document.
+    #[error("there is a second document here; one file holds one config, so remove what starts with ---")]
+    SecondDocument,
+    /// Nested too deeply, or an alias that multiplies.
+    #[error("it is larger than any config: {0}")]
+    TooLarge(String),
+    /// The same field twice.
+    #[error("{0:?} is written twice")]
+    Twice(String),
+    /// A field that no version of the tool knows.
+    #[error("unknown field {field:?} in {context}; {}", suggestion(field, fields))]
+    UnknownField {
+        /// As written.
+        field: String,
+        /// What it stands in, with an article.
+        context: String,
+        /// What may stand there.
+        fields: &'static [&'static str],
+    },
+    /// A field or value that is planned.
+    #[error("{0:?} is not yet supported")]
+    Unsupported(String),
+    /// A field that must be there.
+    #[error("{context} needs {field:?}")]
+    Missing {
+        /// What lacks it, with an article.
+        context: String,
+        /// The field.
+        field: &'static str,
+    },
+    /// A value of the wrong kind.
+    #[error("expected {expected}, found {found}{}", if *.quote { "; put it in quotes" } else { "" })]
+    Kind {
+        /// With an article.
+        expected: String,
+        /// With an article.
+        found: String,
+        /// Whether quotes would make it right.
+        quote: bool,
+    },
+    /// A field without a value.
+    #[error("it has no value; write one, or remove the line")]
+    Blank,
+    /// A word that is none of the valid ones.
+    #[error("unknown word {word:?}; {}", suggestion(word, words))]
+    UnknownWord {
+        /// As written.
+        word: String,
+        /// The valid ones.
+        words: &'static [&'static str],
+    },
+    /// None, or several, where exactly one is expected.
+    #[error("expected exactly one of {}, found {}", words.join(", "), if found.is_empty() { "none".to_owned() } else { found.join(" and ") })]
+    NotOne {
+        /// What was written.
+        found: Vec<String>,
+        /// The valid ones.
+        words: &'static [&'static str],
+    },
+    /// What a type says for itself.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// `did you mean …`, or the list of everything valid.
+fn suggestion(word: &str, valid: &[&'static str]) -> String {
+    let lower = word.to_lowercase().replace('-', "_");
+    let nearest = valid
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, candidate), candidate))
+        .min_by_key(|(distance, _)| *distance);
+    match nearest {
+        // A third of the word may be wrong before a guess is no help.
+        Some((distance, candidate)) if distance <= 1 + candidate.len() / 4 && distance < candidate.len() => {
+            format!("did you mean {candidate:?}?")
+        }
+        _ => format!("use {}", valid.join(", ")),
+    }
+}
+
+/// Everything that is wrong with the values of a config, in the order of the
+/// text; at least one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problems(pub(super) Vec<Problem>);
+
+impl Problems {
+    /// One by one.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, problem) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// One wrong value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    pub(super) path: Path,
+    pub(super) place: Option<Place>,
+    pub(super) what: Invalid,
+}
+
+impl Problem {
+    /// Which value.
+    #[must_use]
+    pub const fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where it was written, if the config was read from a text.
+    #[must_use]
+    pub const fn place(&self) -> Option<Place> {
+        self.place
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub const fn what(&self) -> &Invalid {
+        &self.what
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "line {}: ", place.line)?;
+        }
+        if !self.path.0.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        write!(f, "{}", self.what)
+    }
+}
+
+impl std::error::Error for Problem {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.what)
+    }
+}
+
+/// The ways in which a value can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Invalid {
+    /// Nothing to attack.
+    #[error("there is no attack; write at least one")]
+    NoAttacks,
+    /// A list without an entry.
+    #[error("there is no {0}; write at least one")]
+    NoEntry(&'static str),
+    /// Too many entries.
+    #[error("{count} {what} are too many; the limit is {limit}")]
+    TooMany {
+        /// In the plural.
+        what: &'static str,
+        /// How many were written.
+        count: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A name of blanks only.
+    #[error("a name needs at least one visible character")]
+    BlankName,
+    /// A name that no report can show in a line.
+    #[error("a name of {length} characters is too long; the limit is {limit}")]
+    LongName {
+        /// In characters.
+        length: usize,
+        /// In characters.
+        limit: usize,
+    },
+    /// A name with a line break or another control character.
+    #[error("name {0:?} holds a line break or another control character")]
+    ControlInName(String),
+    /// Two of the same name.
+    #[error("{first} is called {name:?} too; names must differ")]
+    DuplicateName {
+        /// The name.
+        name: String,
+        /// The path of the one that has it already.
+        first: Path,
+    },
+    /// Two requests that get the same name by default.
+    #[error("{first} is {name:?} too; give each a name of its own")]
+    DuplicateDefaultName {
+        /// The name.
+        name: String,
+        /// The path of the one that has it already.
+        first: Path,
+    },
+
+    /// A rate without its unit.
+    #[error("arrival rate {0} has no unit; write {0}/s, {0}/m or {0}/h")]
+    RateUnit(String),
+    /// A duration without its unit.
+    #[error("duration {0} has no unit; write {0}s, {0}ms or {0}m")]
+    DurationUnit(String),
+    /// A duration finer than a microsecond.
+    #[error("duration {0} is finer than a microsecond, or has more than three decimals")]
+    FineDuration(String),
+    /// A rate or a duration that could not be read.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
+    /// A rate of zero.
+    #[error("arrival rate {0} never sends anything; write at least 1/h")]
+    ZeroRate(String),
+    /// A ramp from nothing to nothing.
+    #[error("a ramp from {from} to {to} never sends anything; write at least 1/h for one of them")]
+    FlatRamp {
+        /// As written.
+        from: String,
+        /// As written.
+        to: String,
+    },
+    /// A duration of zero.
+    #[error("a duration of {0} is no time at all; write at least 1us")]
+    ZeroDuration(String),
+    /// A duration above its limit.
+    #[error("{text} is too long; the limit is {limit}")]
+    LongDuration {
+        /// As written or added up.
+        text: String,
+        /// The longest allowed.
+        limit: &'static str,
+    },
+    /// A whole number outside its range.
+    #[error("{what} {value} is out of range; write {min} to {max}")]
+    Range {
+        /// What the number is.
+        what: &'static str,
+        /// As written.
+        value: u64,
+        /// The smallest allowed.
+        min: u64,
+        /// The largest allowed.
+        max: u64,
+    },
+    /// Weights that add up to too much.
+    #[error("the weights add up to {total}; the limit is {limit}")]
+    TotalWeight {
+        /// Their sum.
+        total: u64,
+        /// The largest allowed.
+        limit: u64,
+    },
+
+    /// No load at all.
+    #[error("an attack needs a load; write rate and duration, or load with one profile")]
+    NoLoad,
+    /// Both forms of load.
+    #[error("{0} is short for a constant load, and there is a load as well; remove one of them")]
+    LoadTwice(&'static str),
+    /// Half of the short form.
+    #[error("{there} needs {missing} beside it")]
+    HalfLoad {
+        /// The field that is there.
+        there: &'static str,
+        /// The field that is not.
+        missing: &'static str,
+    },
+    /// Pauses in the open model.
+    #[error("only virtual users pause; think needs a load of users, and this one is {0}")]
+    ThinkInOpenModel(&'static str),
+    /// The range is upside down.
+    #[error("the shortest pause, {min}, is longer than the longest, {max}")]
+    ThinkOrder {
+        /// As written.
+        min: String,
+        /// As written.
+        max: String,
+    },
+
+    /// No target.
+    #[error("there is nothing to send to; write {0}")]
+    NoTarget(&'static str),
+    /// More than one target.
+    #[error("a request has one target, and this one has {}", .0.join(" and "))]
+    Targets(Vec<&'static str>),
+    /// A field of the short form beside `requests`.
+    #[error("{0} cannot stand beside requests; move it into each of them")]
+    BesideRequests(&'static str),
+    /// `base_url` without `requests`.
+    #[error("base_url needs requests whose paths are appended to it; for a single target write url")]
+    LonelyBaseUrl,
+    /// The method is given twice.
+    #[error("{0} says the method already; remove method")]
+    MethodTwice(&'static str),
+    /// The method is no token.
+    #[error("{0:?} is no HTTP method; write one such as GET or POST")]
+    Method(String),
+    /// CONNECT.
+    #[error("CONNECT opens a tunnel and is no request")]
+    Connect,
+    /// A path with nothing to append it to.
+    #[error("{0:?} is a path, and the attack has no base_url to append it to")]
+    PathWithoutBase(String),
+    /// Neither a path nor a URL.
+    #[error("{0:?} is neither a path, which starts with /, nor a URL, which starts with http:// or https://")]
+    Target(String),
+    /// `path` does not start with a slash.
+    #[error("{0:?} is no path; it starts with /")]
+    Path(String),
+    /// No scheme.
+    #[error("{0:?} has no scheme; write http://{0} or https://{0}")]
+    NoScheme(String),
+    /// A scheme other than http and https.
+    #[error("{0}:// is not a scheme that can be attacked; write http:// or https://")]
+    Scheme(String),
+    /// A user name or a password. Not repeated here, since it is a secret.
+    #[error("the URL carries a user name or a password; remove it, and send an authorization header")]
+    Credentials,
+    /// No host.
+    #[error("{0:?} names no host; write one such as http://127.0.0.1:8080/")]
+    NoHost(String),
+    /// `#…`
+    #[error("{0:?} has a fragment, which is never sent; remove what starts with #")]
+    Fragment(String),
+    /// A base URL with `?…`.
+    #[error("{0:?} has a query, and paths cannot be appended to it; move it into the requests")]
+    BaseQuery(String),
+    /// A line break or another control character.
+    #[error("{0:?} holds a line break, a tab or another control character")]
+    ControlInUrl(String),
+    /// A backslash where a slash belongs.
+    #[error("{0:?} holds a backslash; write / or %5C")]
+    Backslash(String),
+    /// What the URL parser refuses.
+    #[error("{text:?} is no URL: {reason}")]
+    Url {
+        /// As written, and completed by the base URL.
+        text: String,
+        /// The parser's reason.
+        reason: url::ParseError,
+    },
+    /// Port 0.
+    #[error("{0:?} has port 0, where nothing can listen; write 1 to 65535")]
+    PortZero(String),
+
+    /// No token.
+    #[error("{0:?} is no header name; use letters, digits and -")]
+    HeaderName(String),
+    /// A header value that would end the header, or that not every server can read.
+    #[error(
+        "the value of header {name} holds {character:?}; only visible ASCII characters, blanks and tabs can be sent"
+    )]
+    HeaderValue {
+        /// In lower case.
+        name: String,
+        /// The first that cannot be sent.
+        character: char,
+    },
+    /// The same header twice in different case.
+    #[error("header {0} is written twice")]
+    HeaderTwice(String),
+    /// Headers that follow from the request and the connection.
+    #[error("header {0} follows from the request and the connection, and cannot be set")]
+    HeaderComputed(String),
+
+    /// Several bodies.
+    #[error("a request has one body, and this one has {}", .0.join(" and "))]
+    Bodies(Vec<&'static str>),
+    /// A body file that nobody has read.
+    #[error("body file {0:?} was not read; only a config that is read from a file can name one")]
+    UnreadBodyFile(String),
+    /// A body file that could not be read.
+    #[error("body file {file:?} cannot be used: {reason}")]
+    BodyFile {
+        /// As written.
+        file: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Not base64.
+    #[error("it is no base64: {0}")]
+    Base64(base64::DecodeError),
+    /// Templates and secrets, which are planned. Never sent as they are.
+    #[error("{0:?} is not yet supported, and is never sent as it stands")]
+    Template(&'static str),
+
+    /// A rule that could not be read.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The same promise twice.
+    #[error("{rule:?} is the same promise as {first}")]
+    DuplicateRule {
+        /// The rule.
+        rule: String,
+        /// The path of the one before.
+        first: Path,
+    },
+    /// A stop condition that could not be read.
+    #[error(transparent)]
+    StopIf(#[from] StopIfError),
+}
