@@ -1,1 +1,3 @@
 //! Composes the embedded mode and the command line.
+
+pub mod target;

@@ -1,0 +1,462 @@
+//! The knobs of `deathstar target` as a person writes them, and the checked
+//! [`TargetConfig`] that they become.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use deathstar_statemachine::units::{UnitError, display_duration, parse_duration};
+use thiserror::Error;
+
+use super::draw::{ErrorRatio, ServiceTimes, nanos};
+use super::queue::{Queue, Stalls};
+
+/// The most servers a target may have.
+pub const MAX_SERVERS: u32 = 1_000_000;
+/// The largest response body, in bytes: 1 TiB. Bodies are streamed from one
+/// shared piece, so their size costs no memory.
+pub const MAX_BODY: u64 = 1 << 40;
+
+/// The knobs of `deathstar target`.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct TargetArgs {
+    /// TCP port on 127.0.0.1; 0 picks a free one, which the first line of output names
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub port: u16,
+
+    /// Mean time a server takes for one request, such as 5ms, 250us or 1s; 0s answers at once
+    ///
+    /// Capacity is exactly servers ÷ service time: `--servers 8 --service 5ms` serves 1,600 requests
+    /// per second. Departures are computed, so timers that fire late lower no capacity.
+    #[arg(long, value_name = "DURATION", default_value = "1ms", value_parser = parse_duration)]
+    pub service: Duration,
+
+    /// How service times spread around their mean
+    #[arg(long, value_enum, default_value_t = Distribution::Constant)]
+    pub distribution: Distribution,
+
+    /// Seed of the service times and of the places of errors; the same seed repeats them exactly
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// How many requests are served at the same time, behind one first-in-first-out queue; 1 to 1000000
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub servers: u32,
+
+    /// How many requests may wait for a server; one more is answered 503 at once [default: no limit]
+    ///
+    /// With 0 a request is served at once or refused. A client that gives up keeps its place: the
+    /// request still takes its server's time, as in most real services.
+    #[arg(long, value_name = "N")]
+    pub queue: Option<u64>,
+
+    /// Freeze every server for this long at each multiple of --every, such as 500ms
+    ///
+    /// Requests in service make no progress meanwhile, and depart later by the length of the stall.
+    /// `--stall 500ms --every 5s` freezes from 5s to 5.5s, from 10s to 10.5s and so on, counted from
+    /// when the target began to listen.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "every")]
+    pub stall: Option<Duration>,
+
+    /// From the start of one stall to the start of the next, such as 5s; longer than --stall
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "stall")]
+    pub every: Option<Duration>,
+
+    /// Share of served requests answered with status 500, such as 1% or 0.5%
+    ///
+    /// Exact: of any number of requests served so far the share has failed, rounded to a whole
+    /// request. Each stretch of 1 ÷ share requests has one error, at a place drawn from the seed.
+    #[arg(long, value_name = "PERCENT", default_value_t = ErrorRatio::NONE)]
+    pub errors: ErrorRatio,
+
+    /// Size of the body of a 200, such as 0, 512, 1KiB or 64MiB (also kB, MB, GB of 1000); at most 1TiB
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = parse_size)]
+    pub body: u64,
+}
+
+impl Default for TargetArgs {
+    /// The command line's defaults.
+    fn default() -> Self {
+        Self {
+            port: 0,
+            service: Duration::from_millis(1),
+            distribution: Distribution::Constant,
+            seed: 1,
+            servers: 64,
+            queue: None,
+            stall: None,
+            every: None,
+            errors: ErrorRatio::NONE,
+            body: 1024,
+        }
+    }
+}
+
+/// How service times spread around their mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Distribution {
+    /// Each request takes exactly the mean
+    #[default]
+    Constant,
+    /// Memoryless: standard deviation equal to the mean, 1 in 100 above 4.6 means
+    Exponential,
+    /// Evenly from zero to twice the mean
+    Uniform,
+    /// A heavy tail (σ = 1): 1 in 100 above 6.2 means, 1 in 1000 above 13
+    Lognormal,
+}
+
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Constant => "constant",
+            Self::Exponential => "exponential",
+            Self::Uniform => "uniform",
+            Self::Lognormal => "lognormal",
+        })
+    }
+}
+
+/// Reads a size such as `512`, `1KiB`, `64MiB` or `1.5kB`, in whole bytes, from
+/// zero to [`MAX_BODY`].
+///
+/// # Errors
+/// When the text is no number with a unit of bytes, no whole number of bytes,
+/// or too large.
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
+    let malformed = || UnitError::Malformed {
+        text: text.to_owned(),
+        what: "a size in whole bytes",
+        example: "0, 512, 1KiB, 64MiB or 10MB",
+    };
+    let trimmed = text.trim();
+    let split =
+        trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == '_')).unwrap_or(trimmed.len());
+    let (number, unit) = trimmed.split_at(split);
+    let per_unit: u128 = match unit.trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(malformed()),
+    };
+    let number = number.replace('_', "");
+    let (whole, decimals) = number.split_once('.').unwrap_or((&number, "0"));
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || decimals.len() > 3 {
+        return Err(malformed());
+    }
+    let too_large =
+        || UnitError::OutOfRange { text: text.to_owned(), problem: "too large", limit: "1TiB".to_owned() };
+    let thousandths: u64 = format!("{whole}{decimals:0<3}").parse().map_err(|_| too_large())?;
+    let scaled = u128::from(thousandths) * per_unit;
+    if !scaled.is_multiple_of(1000) {
+        return Err(malformed());
+    }
+    u64::try_from(scaled / 1000).ok().filter(|bytes| *bytes <= MAX_BODY).ok_or_else(too_large)
+}
+
+/// A target that can be started: each knob is in range, and none contradicts
+/// another.
+#[derive(Debug, Clone)]
+pub struct TargetConfig {
+    port: u16,
+    times: ServiceTimes,
+    servers: NonZeroU32,
+    queue: Option<u64>,
+    stalls: Option<(Duration, Duration)>,
+    errors: ErrorRatio,
+    body: u64,
+}
+
+/// Everything that is wrong with a target's knobs, at once.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", .problems.join("; "))]
+pub struct InvalidTarget {
+    problems: Vec<String>,
+}
+
+impl InvalidTarget {
+    /// One message a problem; never empty.
+    #[must_use]
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+}
+
+impl TryFrom<TargetArgs> for TargetConfig {
+    type Error = InvalidTarget;
+
+    fn try_from(args: TargetArgs) -> Result<Self, InvalidTarget> {
+        let mut problems = Vec::new();
+        let servers = NonZeroU32::new(args.servers).filter(|n| n.get() <= MAX_SERVERS);
+        if servers.is_none() {
+            problems.push(format!("--servers {} is out of range; use 1 to {MAX_SERVERS}", args.servers));
+        }
+        let stalls = match (args.stall, args.every) {
+            (None, None) => None,
+            (Some(stall), None) => {
+                problems.push(format!("--stall {} needs --every", display_duration(stall)));
+                None
+            }
+            (None, Some(every)) => {
+                problems.push(format!("--every {} needs --stall", display_duration(every)));
+                None
+            }
+            (Some(stall), Some(every)) => {
+                if stall.is_zero() {
+                    problems.push("--stall 0s stalls nothing; use more than 0s, or leave it out".to_owned());
+                } else if every <= stall {
+                    problems.push(format!(
+                        "--every {} leaves no time to serve; it must be longer than --stall {}",
+                        display_duration(every),
+                        display_duration(stall)
+                    ));
+                }
+                Some((stall, every))
+            }
+        };
+        if args.body > MAX_BODY {
+            problems.push(format!("--body of {} bytes is too large; the limit is 1TiB", args.body));
+        }
+        match servers {
+            Some(servers) if problems.is_empty() => Ok(Self {
+                port: args.port,
+                times: ServiceTimes { mean: args.service, distribution: args.distribution, seed: args.seed },
+                servers,
+                queue: args.queue,
+                stalls,
+                errors: args.errors,
+                body: args.body,
+            }),
+            _ => Err(InvalidTarget { problems }),
+        }
+    }
+}
+
+impl TargetConfig {
+    /// Requests per second that the target can serve for ever: servers ÷ mean
+    /// service time, less the share of time in which it is stalled. `None`
+    /// when service takes no time, and only the machine sets a limit.
+    #[must_use]
+    pub fn capacity_per_second(&self) -> Option<f64> {
+        if self.times.mean.is_zero() {
+            return None;
+        }
+        let free = self.stalls.map_or(1.0, |(stall, every)| 1.0 - stall.as_secs_f64() / every.as_secs_f64());
+        Some(f64::from(self.servers.get()) / self.times.mean.as_secs_f64() * free)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) fn servers(&self) -> u32 {
+        self.servers.get()
+    }
+
+    pub(super) fn times(&self) -> ServiceTimes {
+        self.times
+    }
+
+    pub(super) fn fails(&self, n: u64) -> bool {
+        self.errors.fails(self.times.seed, n)
+    }
+
+    pub(super) fn body(&self) -> u64 {
+        self.body
+    }
+
+    pub(super) fn new_queue(&self) -> Queue {
+        let stalls = self.stalls.map(|(stall, every)| Stalls { length: nanos(stall), every: nanos(every) });
+        Queue::new(self.servers.get(), self.queue, stalls)
+    }
+}
+
+/// What the target does, for people: `capacity 1,600/s = 8 servers ÷ 5ms …`.
+impl fmt::Display for TargetConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers = match self.servers.get() {
+            1 => "1 server".to_owned(),
+            n => format!("{} servers", grouped(&n.to_string())),
+        };
+        match self.capacity_per_second() {
+            None => write!(f, "capacity unbounded: service takes no time")?,
+            Some(capacity) => {
+                let decimals = if capacity < 100.0 { 2 } else { 0 };
+                let exact = format!("{capacity:.decimals$}");
+                let exact =
+                    if decimals > 0 { exact.trim_end_matches('0').trim_end_matches('.') } else { &exact };
+                write!(
+                    f,
+                    "capacity {}/s = {servers} ÷ {}",
+                    grouped(exact),
+                    display_duration(self.times.mean)
+                )?;
+                if self.times.distribution != Distribution::Constant {
+                    write!(f, " ({} with this mean, seed {})", self.times.distribution, self.times.seed)?;
+                }
+            }
+        }
+        if let Some((stall, every)) = self.stalls {
+            write!(f, ", frozen {} in every {}", display_duration(stall), display_duration(every))?;
+        }
+        if let Some(bound) = self.queue {
+            write!(f, ", at most {} waiting, then 503", grouped(&bound.to_string()))?;
+        }
+        if self.errors != ErrorRatio::NONE {
+            write!(f, ", {} answered 500", self.errors)?;
+        }
+        write!(f, ", body {} B", grouped(&self.body.to_string()))
+    }
+}
+
+/// `1234567.5` as `1,234,567.5`.
+pub(super) fn grouped(number: &str) -> String {
+    let whole = number.find('.').unwrap_or(number.len());
+    let mut out = String::with_capacity(number.len() + whole / 3);
+    for (at, digit) in number.char_indices() {
+        if at > 0 && at < whole && (whole - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: TargetArgs,
+    }
+
+    fn parse(words: &str) -> Result<TargetArgs, clap::Error> {
+        Command::try_parse_from(std::iter::once("target").chain(words.split_whitespace())).map(|c| c.args)
+    }
+
+    fn config(words: &str) -> Result<TargetConfig, InvalidTarget> {
+        parse(words).unwrap().try_into()
+    }
+
+    #[test]
+    fn defaults_are_the_same_in_code_and_on_the_command_line() {
+        assert_eq!(parse("").unwrap(), TargetArgs::default());
+        assert!(TargetConfig::try_from(TargetArgs::default()).is_ok());
+    }
+
+    #[test]
+    fn every_knob_is_read() {
+        let args = parse(
+            "--port 8080 --service 5ms --distribution lognormal --seed 9 --servers 8 --queue 100 \
+             --stall 500ms --every 5s --errors 1% --body 64MiB",
+        );
+        assert_eq!(
+            args.unwrap(),
+            TargetArgs {
+                port: 8080,
+                service: Duration::from_millis(5),
+                distribution: Distribution::Lognormal,
+                seed: 9,
+                servers: 8,
+                queue: Some(100),
+                stall: Some(Duration::from_millis(500)),
+                every: Some(Duration::from_secs(5)),
+                errors: "1%".parse().unwrap(),
+                body: 64 << 20,
+            }
+        );
+    }
+
+    #[test]
+    fn stall_and_every_need_each_other() {
+        for words in
+            ["--stall 1s", "--every 1s", "--errors 0.01", "--body 1ms", "--service 5", "--servers -1"]
+        {
+            assert!(parse(words).is_err(), "{words}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_reported_at_once() {
+        let args = TargetArgs {
+            servers: 0,
+            stall: Some(Duration::from_secs(5)),
+            every: Some(Duration::from_secs(5)),
+            body: MAX_BODY + 1,
+            ..TargetArgs::default()
+        };
+        let problems = TargetConfig::try_from(args).unwrap_err();
+        assert_eq!(
+            problems.problems(),
+            [
+                "--servers 0 is out of range; use 1 to 1000000",
+                "--every 5s leaves no time to serve; it must be longer than --stall 5s",
+                "--body of 1099511627777 bytes is too large; the limit is 1TiB",
+            ]
+        );
+        let alone = TargetArgs { stall: Some(Duration::from_secs(1)), ..TargetArgs::default() };
+        assert_eq!(TargetConfig::try_from(alone).unwrap_err().to_string(), "--stall 1s needs --every");
+        assert!(config("--stall 0s --every 5s").is_err());
+        assert!(config("--servers 1000001").is_err());
+    }
+
+    #[test]
+    fn sizes_are_whole_bytes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("512B", 512),
+            ("1KiB", 1024),
+            ("1.5 kB", 1500),
+            ("64MiB", 67_108_864),
+            ("1TiB", MAX_BODY),
+        ] {
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "-1", "KiB", "1.5", "1K", "1.2.3MB", "2TiB", "99999999999999999999"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn capacity_is_servers_over_service_time_less_stalls() {
+        for (words, capacity, text) in [
+            ("--servers 8 --service 5ms", Some(1600.0), "capacity 1,600/s = 8 servers ÷ 5ms, body 1,024 B"),
+            (
+                "--servers 1 --service 3s --body 0",
+                Some(1.0 / 3.0),
+                "capacity 0.33/s = 1 server ÷ 3s, body 0 B",
+            ),
+            (
+                "--servers 8 --service 5ms --stall 500ms --every 5s --queue 1000 --errors 0.5%",
+                Some(1440.0),
+                "capacity 1,440/s = 8 servers ÷ 5ms, frozen 500ms in every 5s, at most 1,000 waiting, then 503, \
+                 0.5% answered 500, body 1,024 B",
+            ),
+            (
+                "--servers 1 --service 500ms --distribution exponential",
+                Some(2.0),
+                "capacity 2/s = 1 server ÷ 500ms (exponential with this mean, seed 1), body 1,024 B",
+            ),
+            ("--service 0s", None, "capacity unbounded: service takes no time, body 1,024 B"),
+        ] {
+            let config = config(words).unwrap();
+            match (config.capacity_per_second(), capacity) {
+                (Some(seen), Some(expected)) => assert!((seen - expected).abs() < 1e-9, "{words}: {seen}"),
+                (seen, expected) => assert_eq!(seen, expected, "{words}"),
+            }
+            assert_eq!(config.to_string(), text);
+        }
+    }
+}
