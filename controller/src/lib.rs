@@ -1,1 +1,21 @@
-//! The controller.
+//! The control plane: what each task of the state machine does.
+//!
+//! [`dispatch`] hands a task to its handler, the only place that does. Handlers
+//! know [`ports`], never a technology; every step is idempotent, since the
+//! state machine may repeat any of them. The order of steps is not here: it is
+//! in `statemachine/definition/attack.asl.json`.
+
+pub mod clock;
+pub mod dispatch;
+#[cfg(feature = "embedded")]
+pub mod embedded;
+pub mod ports;
+pub mod service;
+
+mod await_fleet;
+mod judge;
+mod next_round;
+mod plan;
+mod provision;
+mod report;
+mod tear_down;

@@ -37,5 +37,6 @@ pub mod plan;
 pub mod report;
 pub mod schedule;
 pub mod slo;
+pub mod table;
 pub mod units;
 pub mod window;

@@ -25,7 +25,7 @@ pub struct Start {
 pub struct ConfigRef {
     /// The config's name.
     pub name: String,
-    /// Its version: a digest of its text.
+    /// Its version; what it says never changes.
     pub version: String,
 }
 

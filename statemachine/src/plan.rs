@@ -15,7 +15,7 @@ use crate::config::{Attack, Config, Order, Workers};
 use crate::ids::RunId;
 use crate::load::Load;
 use crate::schedule::{Schedule, Shard, micros};
-use crate::units::duration_text;
+use crate::units::{display_duration, duration_text};
 use crate::window::Grid;
 
 /// The most workers of one run: what one Distributed Map can start.
@@ -46,7 +46,18 @@ pub struct Place {
     /// The longest stretch of load of one invocation; a longer round is cut.
     #[serde(with = "duration_text")]
     pub slice: Duration,
+    /// How long one invocation may live; the definition's time-out of a worker.
+    #[serde(with = "duration_text")]
+    pub invocation: Duration,
 }
+
+/// What a worker needs beside its load and its slowest request: to start and
+/// to write down its end.
+const INVOCATION_MARGIN: Duration = Duration::from_secs(30);
+
+/// A shorter slice is not worth an invocation, when timeouts are what makes it
+/// short.
+const SHORTEST_SLICE: Duration = Duration::from_secs(60);
 
 /// A function of the run and the shards it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +83,9 @@ pub struct Plan {
     pub workers: NonZeroU32,
     /// The most connections that one worker keeps open at once.
     pub connections: NonZeroU32,
+    /// The longest stretch of load of one invocation.
+    #[serde(with = "duration_text")]
+    pub slice: Duration,
     /// Which functions are created.
     pub fleets: Vec<Fleet>,
     /// Decides which request each arrival makes.
@@ -100,6 +114,18 @@ pub enum PlanError {
         workers: u32,
         /// The most there can be.
         limit: u32,
+    },
+    /// Requests may take so long that no invocation can wait for them.
+    #[error("attack {attack:?} allows requests to take {}, and a worker lives for {}: the limit is {}", display_duration(*timeout), display_duration(*invocation), display_duration(*limit))]
+    TimeoutTooLong {
+        /// The attack.
+        attack: String,
+        /// Its timeout.
+        timeout: Duration,
+        /// How long a worker lives.
+        invocation: Duration,
+        /// The longest timeout there can be.
+        limit: Duration,
     },
     /// Too few sockets for the workers.
     #[error(
@@ -139,7 +165,10 @@ impl Plan {
         if workers.get() > MAX_WORKERS {
             return Err(PlanError::TooManyWorkers { workers: workers.get(), limit: MAX_WORKERS });
         }
-        let sharing = if place.workers_share_process { workers.get() } else { 1 };
+        let slice = slice(&config, &place)?;
+        // While one slice hands over to the next, both keep connections open.
+        let overlap = if longest_load(&config) > micros(slice) { 2 } else { 1 };
+        let sharing = overlap * if place.workers_share_process { workers.get() } else { 1 };
         let connections = NonZeroU32::new(place.sockets.get() / sharing)
             .ok_or(PlanError::TooFewSockets { workers: workers.get(), sockets: place.sockets.get() })?;
         let per_function = place.workers_per_function.get();
@@ -151,26 +180,19 @@ impl Plan {
             })
             .collect();
         let warnings = warnings(&config, &place, workers, connections);
-        Ok(Self { run, config, place, workers, connections, fleets, seed: 0, planned_at, warnings })
+        Ok(Self { run, config, place, workers, connections, slice, fleets, seed: 0, planned_at, warnings })
     }
 
     /// Where each attack lies in the load, in the config's order.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
-        let mut next = 0;
-        let span = |attack: &Attack| {
-            let start = if self.config.order() == Order::Sequence { next } else { 0 };
-            let end = start + micros(attack.load.duration());
-            next = end;
-            Span { start, end }
-        };
-        self.config.attacks().iter().map(span).collect()
+        spans(&self.config)
     }
 
     /// How long requests are due, in microseconds.
     #[must_use]
     pub fn load_end(&self) -> u64 {
-        self.spans().iter().map(|span| span.end).max().unwrap_or(0)
+        longest_load(&self.config)
     }
 
     /// Where windows are cut: at whole seconds, and where a step begins or ends.
@@ -193,7 +215,7 @@ impl Plan {
     /// How many slices a round of this length is cut into.
     #[must_use]
     pub fn slices(&self, from: u64, until: u64) -> u32 {
-        let slice = micros(self.place.slice).max(1);
+        let slice = micros(self.slice).max(1);
         u32::try_from((until - from).div_ceil(slice)).unwrap_or(u32::MAX).max(1)
     }
 
@@ -212,6 +234,39 @@ pub fn steps(attack: &Attack, span: Span) -> Vec<Span> {
     (0..rates.len() as u64)
         .map(|step| Span { start: span.start + step * each, end: span.start + (step + 1) * each })
         .collect()
+}
+
+fn spans(config: &Config) -> Vec<Span> {
+    let mut next = 0;
+    let span = |attack: &Attack| {
+        let start = if config.order() == Order::Sequence { next } else { 0 };
+        let end = start + micros(attack.load.duration());
+        next = end;
+        Span { start, end }
+    };
+    config.attacks().iter().map(span).collect()
+}
+
+fn longest_load(config: &Config) -> u64 {
+    spans(config).iter().map(|span| span.end).max().unwrap_or(0)
+}
+
+/// How long a slice may be, so that an invocation lives to see the end of a
+/// request that first waited for a connection and then took its whole timeout.
+fn slice(config: &Config, place: &Place) -> Result<Duration, PlanError> {
+    let Some(slowest) = config.attacks().iter().max_by_key(|attack| attack.timeout) else {
+        return Ok(place.slice);
+    };
+    let room = place.invocation.saturating_sub(INVOCATION_MARGIN + slowest.timeout * 2);
+    if room >= place.slice.min(SHORTEST_SLICE) {
+        return Ok(room.min(place.slice));
+    }
+    Err(PlanError::TimeoutTooLong {
+        attack: slowest.name.clone(),
+        timeout: slowest.timeout,
+        invocation: place.invocation,
+        limit: place.invocation.saturating_sub(INVOCATION_MARGIN + place.slice.min(SHORTEST_SLICE)) / 2,
+    })
 }
 
 fn arrivals_or_users(attack: &Attack) -> u64 {

@@ -12,12 +12,13 @@ use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
 use deathstar_statemachine::plan::{Plan, Span};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
 use deathstar_statemachine::schedule::micros;
+use deathstar_statemachine::table::Claim;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::LocalSet;
 
 use crate::clock::{LoadClock, WallClock};
 use crate::engine::Engine;
-use crate::ports::{Claim, WorkerTable};
+use crate::ports::WorkerTable;
 use crate::transport::{Transport, TransportError};
 
 /// How often a worker looks at the stop flag and at its stop condition.
@@ -83,7 +84,7 @@ pub async fn handle<T: Transport + 'static>(
 
 /// The stretch of load of a slice.
 fn slice_of(plan: &Plan, round: &Round, slice: u32) -> Result<Span, TaskError> {
-    let len = micros(plan.place.slice);
+    let len = micros(plan.slice);
     let start = round.from.saturating_add(len.saturating_mul(u64::from(slice)));
     if slice >= round.slices || start >= round.until {
         return Err(TaskError::Broken(format!("slice {slice} of a round with {} slices", round.slices)));
@@ -100,7 +101,7 @@ fn output(plan: &Plan, round: &Round, slice: u32, stopped: bool) -> WorkerOutput
 }
 
 fn slice_invoked_at(plan: &Plan, round: &Round, slice: u32) -> Timestamp {
-    let start = plan.place.slice.saturating_mul(slice);
+    let start = plan.slice.saturating_mul(slice);
     let start = SignedDuration::try_from(start).unwrap_or(SignedDuration::ZERO);
     let lead = SignedDuration::try_from(plan.place.lead).unwrap_or(SignedDuration::ZERO);
     round.t0.saturating_add(start - lead).unwrap_or(round.t0)

@@ -9,18 +9,8 @@ use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
+use deathstar_statemachine::table::Claim;
 use deathstar_statemachine::window::Window;
-
-/// Who may send a slice's load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    /// This invocation, and no other.
-    Won,
-    /// Another invocation has it.
-    Lost,
-    /// Nobody: the run has been torn down.
-    RunOver,
-}
 
 /// What a running worker obeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -197,7 +197,7 @@ impl<'a> Merge<'a> {
     /// Calls `visit` with every slice that was due, where its load began and
     /// ended in it.
     fn slices_due(&self, horizon: u64, mut visit: impl FnMut((u32, u32, u32), u64, u64)) {
-        let slice_len = micros(self.plan.place.slice);
+        let slice_len = micros(self.plan.slice);
         for round in &self.rounds {
             for slice in 0..round.slices {
                 let from = round.from + u64::from(slice) * slice_len;

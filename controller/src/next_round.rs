@@ -1,0 +1,67 @@
+//! NextRound: decide on the next stretch of load and when it starts.
+//!
+//! A constant test is one round. A repeat of this task returns the round that
+//! is open, so that a lost answer starts nothing twice.
+
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::message::{FleetShards, NextRoundOutput};
+use deathstar_statemachine::plan::Plan;
+use deathstar_statemachine::report::Round;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock::Clock;
+use crate::plan;
+use crate::ports::{Ports, Table};
+
+pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundOutput, TaskError> {
+    let table = ports.table();
+    let plan = plan::of(table, run).await?;
+    let rounds = table.rounds(run).await?;
+    if table.is_over(run).await? || table.stop(run).await?.is_some() {
+        return Ok(done(&rounds, ports.clock().now()));
+    }
+    if let Some(open) = rounds.iter().find(|round| !round.judged) {
+        return Ok(attack(&plan, open));
+    }
+    let from = rounds.last().map_or(0, |round| round.until);
+    let until = plan.load_end();
+    if from >= until {
+        return Ok(done(&rounds, ports.clock().now()));
+    }
+    let round = Round {
+        number: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
+        from,
+        until,
+        t0: ports.clock().now().saturating_add(signed(plan.place.lead)).unwrap_or(Timestamp::MAX),
+        slices: plan.slices(from, until),
+        judged: false,
+    };
+    table.put_round(run, &round).await?;
+    Ok(attack(&plan, &round))
+}
+
+fn attack(plan: &Plan, round: &Round) -> NextRoundOutput {
+    let shards = |fleet: &deathstar_statemachine::plan::Fleet| FleetShards {
+        function: fleet.function.clone(),
+        shards: (fleet.first_shard..fleet.first_shard + fleet.shards).collect(),
+    };
+    // The second slice's worker is invoked a lead before its load begins.
+    let odd_after = if round.slices > 1 { signed(plan.slice) - signed(plan.place.lead) } else { SignedDuration::ZERO };
+    NextRoundOutput {
+        round: round.number,
+        done: false,
+        slices: round.slices,
+        odd_at: round.t0.saturating_add(odd_after).unwrap_or(round.t0),
+        fleets: plan.fleets.iter().map(shards).collect(),
+    }
+}
+
+fn done(rounds: &[Round], now: Timestamp) -> NextRoundOutput {
+    let round = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
+    NextRoundOutput { round, done: true, slices: 0, odd_at: now, fleets: Vec::new() }
+}
+
+fn signed(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}

@@ -1,0 +1,162 @@
+//! What the handlers need, in our words: adapters translate.
+
+use std::future::Future;
+
+use deathstar_statemachine::config::Config;
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::{RunId, SliceId};
+use deathstar_statemachine::message::ConfigRef;
+use deathstar_statemachine::plan::{Place, Plan};
+use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
+use deathstar_statemachine::table::{LedgerEntry, LedgerState};
+use deathstar_statemachine::window::Window;
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+
+/// All that handlers reach the world through.
+pub trait Ports: Send + Sync {
+    /// The run's table.
+    type Table: Table;
+    /// Worker functions.
+    type Functions: Functions;
+    /// Time.
+    type Clock: Clock;
+
+    /// The run's table.
+    fn table(&self) -> &Self::Table;
+    /// Worker functions.
+    fn functions(&self) -> &Self::Functions;
+    /// Time.
+    fn clock(&self) -> &Self::Clock;
+    /// What this place offers a plan.
+    fn place(&self) -> &Place;
+}
+
+/// A run as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// The config's name.
+    pub name: String,
+    /// When it was claimed.
+    pub claimed_at: Timestamp,
+    /// Whether it was torn down.
+    pub over: bool,
+    /// The verdict, once there is a report.
+    pub verdict: Option<String>,
+}
+
+/// The result of a table's question.
+pub type TableResult<T> = Result<T, TaskError>;
+
+/// The run's table. Every write is idempotent. All methods fail with
+/// [`TaskError::TableUnavailable`] when the table cannot be reached, and with
+/// [`TaskError::Broken`] when a row is not what it must be.
+#[expect(clippy::missing_errors_doc, reason = "said once, above")]
+pub trait Table: Send + Sync {
+    /// Stores a config under its name and version.
+    fn put_config(&self, at: &ConfigRef, config: &Config) -> impl Future<Output = TableResult<()>> + Send;
+
+    /// A stored config.
+    fn config(&self, at: &ConfigRef) -> impl Future<Output = TableResult<Option<Config>>> + Send;
+
+    /// Claims a run for an execution: true when it is this execution's, now or
+    /// from an earlier try; false when another has it.
+    fn claim_run(
+        &self,
+        run: &RunId,
+        execution: &str,
+        name: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = TableResult<bool>> + Send;
+
+    /// Stores the plan.
+    fn put_plan(&self, plan: &Plan) -> impl Future<Output = TableResult<()>> + Send;
+
+    /// The run's plan, once there is one.
+    fn plan(&self, run: &RunId) -> impl Future<Output = TableResult<Option<Plan>>> + Send;
+
+    /// Stores a round, replacing an earlier state of it.
+    fn put_round(&self, run: &RunId, round: &Round) -> impl Future<Output = TableResult<()>> + Send;
+
+    /// All rounds, in order.
+    fn rounds(&self, run: &RunId) -> impl Future<Output = TableResult<Vec<Round>>> + Send;
+
+    /// How slices ended, those that did.
+    fn slice_ends(&self, run: &RunId) -> impl Future<Output = TableResult<Vec<(SliceId, SliceEnd)>>> + Send;
+
+    /// At most `limit` windows that start at or after `from`, in microseconds
+    /// of the load, in order of their start; those after `after`, the last one
+    /// of the page before, when there was one.
+    fn windows(
+        &self,
+        run: &RunId,
+        from: u64,
+        after: Option<&(SliceId, Window)>,
+        limit: u32,
+    ) -> impl Future<Output = TableResult<Vec<(SliceId, Window)>>> + Send;
+
+    /// Writes the intent to create a resource. False when the run is over:
+    /// nothing may be created then.
+    fn intend(&self, run: &RunId, name: &str) -> impl Future<Output = TableResult<bool>> + Send;
+
+    /// Moves a resource forwards in the ledger.
+    fn advance(&self, run: &RunId, name: &str, state: LedgerState) -> impl Future<Output = TableResult<()>> + Send;
+
+    /// Everything the run has made, or meant to.
+    fn ledger(&self, run: &RunId) -> impl Future<Output = TableResult<Vec<LedgerEntry>>> + Send;
+
+    /// Marks the run as over. From then on nothing is created, claimed or
+    /// decided for it.
+    fn end_run(&self, run: &RunId) -> impl Future<Output = TableResult<()>> + Send;
+
+    /// Whether the run is over.
+    fn is_over(&self, run: &RunId) -> impl Future<Output = TableResult<bool>> + Send;
+
+    /// Asks the run to stop; the first reason given is kept.
+    fn request_stop(&self, run: &RunId, stop: &Stop) -> impl Future<Output = TableResult<()>> + Send;
+
+    /// Why the run was asked to stop, if it was.
+    fn stop(&self, run: &RunId) -> impl Future<Output = TableResult<Option<Stop>>> + Send;
+
+    /// Stores the report.
+    fn put_report(&self, run: &RunId, report: &Report) -> impl Future<Output = TableResult<()>> + Send;
+
+    /// The report, once there is one.
+    fn report(&self, run: &RunId) -> impl Future<Output = TableResult<Option<Report>>> + Send;
+
+    /// All runs, the newest first.
+    fn runs(&self) -> impl Future<Output = TableResult<Vec<RunSummary>>> + Send;
+}
+
+/// How a function is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FunctionState {
+    /// Being made; an invocation now would fail.
+    Pending,
+    /// Ready.
+    Active,
+    /// It will never be ready.
+    Failed(String),
+    /// There is none of that name.
+    Missing,
+}
+
+/// Worker functions. All methods fail with [`TaskError::Throttled`] when the
+/// platform wants us to slow down.
+#[expect(clippy::missing_errors_doc, reason = "said once, above")]
+pub trait Functions: Send + Sync {
+    /// Creates a function; one that exists already is as good.
+    fn create(&self, name: &str) -> impl Future<Output = Result<(), TaskError>> + Send;
+
+    /// How a function is doing.
+    fn state(&self, name: &str) -> impl Future<Output = Result<FunctionState, TaskError>> + Send;
+
+    /// Deletes a function; one that does not exist is as good.
+    fn delete(&self, name: &str) -> impl Future<Output = Result<(), TaskError>> + Send;
+
+    /// The names of all functions that start with `prefix`.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, TaskError>> + Send;
+}

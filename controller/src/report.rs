@@ -1,0 +1,46 @@
+//! Report: merge all that workers saw, judge it, write it down.
+
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::message::{CaughtFailure, ReportInput};
+use deathstar_statemachine::report::{Merge, Report};
+use deathstar_statemachine::table::LedgerState;
+
+use crate::dispatch::Done;
+use crate::plan;
+use crate::ports::{Ports, Table};
+
+/// Windows that are held in memory at once.
+const PAGE: u32 = 500;
+
+pub(crate) async fn handle(ports: &impl Ports, input: &ReportInput) -> Result<Done, TaskError> {
+    let table = ports.table();
+    let report = build(table, &input.run, input.failure(), false).await?;
+    table.put_report(&input.run, &report).await?;
+    Ok(Done {})
+}
+
+/// The report of what is in the table now. `killed` says that the run was cut
+/// off from outside.
+pub(crate) async fn build(
+    table: &impl Table,
+    run: &RunId,
+    failure: Option<CaughtFailure>,
+    killed: bool,
+) -> Result<Report, TaskError> {
+    let plan = plan::of(table, run).await?;
+    let mut merge = Merge::new(&plan, table.rounds(run).await?, table.slice_ends(run).await?);
+    let mut last = None;
+    loop {
+        let windows = table.windows(run, 0, last.as_ref(), PAGE).await?;
+        windows.iter().for_each(|(slice, window)| merge.window(slice, window));
+        last = windows.into_iter().next_back();
+        if last.is_none() {
+            break;
+        }
+    }
+    let left = table.ledger(run).await?.into_iter().filter(|entry| entry.state != LedgerState::Deleted).count();
+    // What a killed process had made in itself went with it.
+    let leaks = if killed { 0 } else { left as u64 };
+    Ok(merge.report(table.stop(run).await?, failure, leaks, killed))
+}
