@@ -49,7 +49,7 @@ pub enum TargetError {
     #[error(transparent)]
     Invalid(#[from] InvalidTarget),
     /// The port is taken or not allowed.
-    #[error("cannot listen on 127.0.0.1:{port}: {source}")]
+    #[error("cannot listen on 127.0.0.1:{port}")]
     Bind {
         /// The port asked for; 0 for any.
         port: u16,
@@ -57,7 +57,7 @@ pub enum TargetError {
         source: io::Error,
     },
     /// No timer, thread or event loop to be had.
-    #[error("cannot start the target: {source}")]
+    #[error("cannot start the target")]
     Start {
         /// What the operating system said.
         #[from]
@@ -162,7 +162,7 @@ pub async fn serve(
     say(
         err,
         &format!(
-            "stopped after {} requests: {} ok, {} errors, {} rejected, {} abandoned\n",
+            "stopped; requests: {} received, {} ok, {} errors, {} rejected, {} abandoned\n",
             group(counts.received),
             group(counts.ok),
             group(counts.failed),

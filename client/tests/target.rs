@@ -2,7 +2,10 @@
 //! here it is that clients see it. Machines are noisy: times are only ever
 //! bounded from below, or so generously that only a different design fails.
 
-#![expect(clippy::unwrap_used, reason = "helpers are tests, too, though clippy sees only the functions marked so")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers are tests, too, though clippy sees only the functions marked so"
+)]
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -152,7 +155,10 @@ async fn the_only_line_of_output_names_the_address() {
     assert!(out.try_recv().is_err(), "nothing follows the first line");
     let err = String::from_utf8(err).unwrap();
     assert!(err.starts_with("capacity 1,600/s = 8 servers ÷ 5ms"), "{err}");
-    assert!(err.ends_with("stopped after 1 requests: 1 ok, 0 errors, 0 rejected, 0 abandoned\n"), "{err}");
+    assert!(
+        err.ends_with("stopped; requests: 1 received, 1 ok, 0 errors, 0 rejected, 0 abandoned\n"),
+        "{err}"
+    );
 }
 
 #[tokio::test]
