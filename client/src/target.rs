@@ -49,7 +49,7 @@ pub enum TargetError {
     #[error(transparent)]
     Invalid(#[from] InvalidTarget),
     /// The port is taken or not allowed.
-    #[error("cannot listen on 127.0.0.1:{port}: {source}")]
+    #[error("cannot listen on 127.0.0.1:{port}")]
     Bind {
         /// The port asked for; 0 for any.
         port: u16,
@@ -57,7 +57,7 @@ pub enum TargetError {
         source: io::Error,
     },
     /// No timer, thread or event loop to be had.
-    #[error("cannot start the target: {source}")]
+    #[error("cannot start the target")]
     Start {
         /// What the operating system said.
         #[from]
@@ -154,22 +154,29 @@ pub async fn serve(
     let config = TargetConfig::try_from(args)?;
     let description = config.to_string();
     let target = Target::start(config).await?;
-    let _ = writeln!(out, "listening on http://{}", target.address()).and_then(|()| out.flush());
-    let _ = writeln!(err, "{description}; metrics at /metrics").and_then(|()| err.flush());
+    say(out, &format!("listening on http://{}\n", target.address()));
+    say(err, &format!("{description}; metrics at /metrics\n"));
     shutdown.await;
     let counts = target.stop().await;
     let group = |n: u64| args::grouped(&n.to_string());
-    let _ = writeln!(
+    say(
         err,
-        "stopped after {} requests: {} ok, {} errors, {} rejected, {} abandoned",
-        group(counts.received),
-        group(counts.ok),
-        group(counts.failed),
-        group(counts.rejected),
-        group(counts.abandoned)
-    )
-    .and_then(|()| err.flush());
+        &format!(
+            "stopped; requests: {} received, {} ok, {} errors, {} rejected, {} abandoned\n",
+            group(counts.received),
+            group(counts.ok),
+            group(counts.failed),
+            group(counts.rejected),
+            group(counts.abandoned)
+        ),
+    );
     Ok(counts)
+}
+
+/// Writes a whole line at once, so that a reader never sees half of it, and
+/// goes on when nobody reads.
+fn say(to: &mut impl Write, line: &str) {
+    let _ = to.write_all(line.as_bytes()).and_then(|()| to.flush());
 }
 
 /// A target on an operating-system thread of its own, with its own runtime, so

@@ -18,7 +18,11 @@ pub const MAX_SERVERS: u32 = 1_000_000;
 /// shared piece, so their size costs no memory.
 pub const MAX_BODY: u64 = 1 << 40;
 
-/// The knobs of `deathstar target`.
+// Where these are flattened or a subcommand's arguments, clap shows this text.
+/// Serve HTTP on 127.0.0.1 with a capacity known exactly, and stalls and errors on cue
+///
+/// HTTP/1.1, and HTTP/2 without TLS. Every path is the service, but for /metrics (Prometheus) and
+/// /healthz. Example: `deathstar target --port 8080 --servers 8 --service 5ms --queue 1000`
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct TargetArgs {
     /// TCP port on 127.0.0.1; 0 picks a free one, which the first line of output names

@@ -110,24 +110,25 @@ mod timerfd {
             Ok(Self { clock, timer, sleepers: Mutex::default() })
         }
 
-        /// Returns at `at`, or at once when that has passed or the alarm is closed.
-        pub(in super::super) async fn sleep_until(&self, at: Nanos) {
+        /// Waits until `at`, which may have passed; false if the alarm was
+        /// closed before.
+        pub(in super::super) async fn sleep_until(&self, at: Nanos) -> bool {
             if at <= self.clock.now() {
-                return;
+                return true;
             }
             let (wake, woken) = oneshot::channel();
             {
                 let mut sleepers = self.sleepers();
                 if sleepers.closed {
-                    return;
+                    return false;
                 }
                 sleepers.due.push(Reverse(Sleeper { at, wake }));
                 if sleepers.armed.is_none_or(|armed| at < armed) {
                     self.arm(&mut sleepers, at);
                 }
             }
-            // An error means that the alarm was closed, which ends the wait, too.
-            let _ = woken.await;
+            // To close the alarm drops the sender.
+            woken.await.is_ok()
         }
 
         /// Rings for as long as the target runs.
@@ -141,7 +142,7 @@ mod timerfd {
             }
         }
 
-        /// Wakes everybody now, and whoever comes later at once.
+        /// Ends all waits, and whoever comes later does not wait.
         pub(in super::super) fn close(&self) {
             let mut sleepers = self.sleepers();
             sleepers.closed = true;
@@ -203,16 +204,17 @@ mod tokio_timer {
             Ok(Self { clock, closed: watch::Sender::new(false) })
         }
 
-        /// Returns at `at`, or at once when that has passed or the alarm is closed.
-        pub(in super::super) async fn sleep_until(&self, at: Nanos) {
+        /// Waits until `at`, which may have passed; false if the alarm was
+        /// closed before.
+        pub(in super::super) async fn sleep_until(&self, at: Nanos) -> bool {
             let wait = self.clock.until(at);
             if wait.is_zero() {
-                return;
+                return true;
             }
             let mut closed = self.closed.subscribe();
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                _ = closed.wait_for(|closed| *closed) => {}
+                () = tokio::time::sleep(wait) => true,
+                _ = closed.wait_for(|closed| *closed) => false,
             }
         }
 
@@ -221,7 +223,7 @@ mod tokio_timer {
             std::future::pending().await
         }
 
-        /// Wakes everybody now, and whoever comes later at once.
+        /// Ends all waits, and whoever comes later does not wait.
         pub(in super::super) fn close(&self) {
             self.closed.send_replace(true);
         }

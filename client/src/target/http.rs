@@ -81,7 +81,10 @@ impl Service {
             let reply = Reply::text("the queue is full\n").counted(&self);
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
         };
-        self.alarm.sleep_until(departs).await;
+        if !self.alarm.sleep_until(departs).await {
+            // The target stopped, its connections with it: nobody reads this.
+            return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, Reply::text("stopped\n"), head_only);
+        }
         unanswered.answered();
         if self.config.fails(job) {
             self.counters.failed.fetch_add(1, Relaxed);
