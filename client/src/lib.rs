@@ -1,3 +1,21 @@
-//! Composes the embedded mode and the command line.
+//! The command line `deathstar`, and the composition of embedded mode.
+//!
+//! [`embedded`] runs the definition in this process: it hands tasks to the
+//! controller and shards to workers, which know nothing of each other. The
+//! rest reads configs, shows progress and renders reports. [`target`] is a
+//! service to aim at.
 
+pub mod embedded;
+pub mod exit;
+pub mod home;
+pub mod machine;
 pub mod target;
+
+pub mod cli;
+mod clock;
+mod commands;
+mod config_file;
+mod output;
+mod progress;
+
+pub use commands::run_command;

@@ -1,3 +1,10 @@
-//! The command line `deathstar`.
+//! The command line `deathstar`: parse, run, map the outcome to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use deathstar::cli::Cli;
+
+fn main() -> ExitCode {
+    deathstar::run_command(Cli::parse()).into()
+}

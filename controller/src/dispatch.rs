@@ -32,5 +32,6 @@ pub async fn run_task(ports: &impl Ports, payload: Value) -> Result<Value, TaskE
 pub(crate) struct Done {}
 
 fn answer(output: impl Serialize) -> Result<Value, TaskError> {
-    serde_json::to_value(output).map_err(|error| TaskError::Broken(format!("an answer that is no JSON: {error}")))
+    serde_json::to_value(output)
+        .map_err(|error| TaskError::Broken(format!("an answer that is no JSON: {error}")))
 }

@@ -47,7 +47,8 @@ fn attack(plan: &Plan, round: &Round) -> NextRoundOutput {
         shards: (fleet.first_shard..fleet.first_shard + fleet.shards).collect(),
     };
     // The second slice's worker is invoked a lead before its load begins.
-    let odd_after = if round.slices > 1 { signed(plan.slice) - signed(plan.place.lead) } else { SignedDuration::ZERO };
+    let odd_after =
+        if round.slices > 1 { signed(plan.slice) - signed(plan.place.lead) } else { SignedDuration::ZERO };
     NextRoundOutput {
         round: round.number,
         done: false,

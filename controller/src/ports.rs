@@ -103,7 +103,12 @@ pub trait Table: Send + Sync {
     fn intend(&self, run: &RunId, name: &str) -> impl Future<Output = TableResult<bool>> + Send;
 
     /// Moves a resource forwards in the ledger.
-    fn advance(&self, run: &RunId, name: &str, state: LedgerState) -> impl Future<Output = TableResult<()>> + Send;
+    fn advance(
+        &self,
+        run: &RunId,
+        name: &str,
+        state: LedgerState,
+    ) -> impl Future<Output = TableResult<()>> + Send;
 
     /// Everything the run has made, or meant to.
     fn ledger(&self, run: &RunId) -> impl Future<Output = TableResult<Vec<LedgerEntry>>> + Send;

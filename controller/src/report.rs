@@ -39,7 +39,8 @@ pub(crate) async fn build(
             break;
         }
     }
-    let left = table.ledger(run).await?.into_iter().filter(|entry| entry.state != LedgerState::Deleted).count();
+    let left =
+        table.ledger(run).await?.into_iter().filter(|entry| entry.state != LedgerState::Deleted).count();
     // What a killed process had made in itself went with it.
     let leaks = if killed { 0 } else { left as u64 };
     Ok(merge.report(table.stop(run).await?, failure, leaks, killed))

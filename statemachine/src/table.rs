@@ -43,7 +43,9 @@ impl LedgerState {
     /// The state by its name in the table.
     #[must_use]
     pub fn by_name(name: &str) -> Option<Self> {
-        [Self::Intent, Self::Created, Self::Deleting, Self::Deleted].into_iter().find(|state| state.name() == name)
+        [Self::Intent, Self::Created, Self::Deleting, Self::Deleted]
+            .into_iter()
+            .find(|state| state.name() == name)
     }
 }
 

@@ -51,7 +51,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { control_plane_per_s: 15.0, concurrency: 1000, name_length: 64, pending: Duration::from_millis(2) }
+        Self {
+            control_plane_per_s: 15.0,
+            concurrency: 1000,
+            name_length: 64,
+            pending: Duration::from_millis(2),
+        }
     }
 }
 
@@ -112,7 +117,8 @@ impl InProcessFunctions {
         let shared = Arc::clone(&self.shared);
         let run = move || {
             let result = catch_unwind(AssertUnwindSafe(|| (shared.code)(invocation)));
-            let result = result.unwrap_or_else(|panic| Err(Failure::new("Lambda.Unknown", panic_text(&*panic))));
+            let result =
+                result.unwrap_or_else(|panic| Err(Failure::new("Lambda.Unknown", panic_text(&*panic))));
             lock(&shared.state).running -= 1;
             shared.ended.notify_waiters();
             // Nobody waits any more when the call has timed out.
@@ -129,9 +135,17 @@ impl InProcessFunctions {
     fn admit(&self, name: &str) -> Result<String, Failure> {
         let mut state = lock(&self.shared.state);
         match state.functions.get(name) {
-            None => return Err(Failure::new("Lambda.ResourceNotFoundException", format!("there is no function {name}"))),
+            None => {
+                return Err(Failure::new(
+                    "Lambda.ResourceNotFoundException",
+                    format!("there is no function {name}"),
+                ));
+            }
             Some(active_at) if *active_at > clock::monotonic() => {
-                return Err(Failure::new("Lambda.ResourceNotReadyException", format!("function {name} is pending")));
+                return Err(Failure::new(
+                    "Lambda.ResourceNotReadyException",
+                    format!("function {name} is pending"),
+                ));
             }
             Some(_) => {}
         }
@@ -219,6 +233,9 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned());
     format!("the worker panicked: {}", text.unwrap_or_else(|| "without a word".to_owned()))
 }

@@ -104,7 +104,8 @@ impl SqliteTable {
             transaction.commit()?;
             Ok((connection, found))
         };
-        let (connection, found) = open().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        let (connection, found) =
+            open().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
         if found != 0 && found != VERSION {
             return Err(OpenError::Version { path: path.to_owned(), found });
         }
@@ -130,8 +131,12 @@ impl SqliteTable {
             .await
             .map_err(|error| TaskError::Broken(format!("the run table's thread is gone: {error}")))?;
         result.map_err(|error| match error {
-            RowError::Sqlite(error) => TaskError::TableUnavailable(format!("{}: {error}", self.path.display())),
-            RowError::Json(error) => TaskError::Broken(format!("{} has a damaged row: {error}", self.path.display())),
+            RowError::Sqlite(error) => {
+                TaskError::TableUnavailable(format!("{}: {error}", self.path.display()))
+            }
+            RowError::Json(error) => {
+                TaskError::Broken(format!("{} has a damaged row: {error}", self.path.display()))
+            }
             RowError::Missing(what) => TaskError::Broken(what),
         })
     }
@@ -178,7 +183,8 @@ impl SqliteTable {
     pub async fn slice_end(&self, slice: &SliceId) -> TableResult<Option<SliceEnd>> {
         let SliceId { run, round, shard, slice } = slice.clone();
         let sql = "SELECT body FROM ends WHERE run = ?1 AND round = ?2 AND shard = ?3 AND slice = ?4";
-        self.transact(move |transaction| one(transaction, sql, params![run.as_str(), round, shard, slice])).await
+        self.transact(move |transaction| one(transaction, sql, params![run.as_str(), round, shard, slice]))
+            .await
     }
 
     /// Writes windows, replacing earlier states of the same ones.
@@ -188,10 +194,17 @@ impl SqliteTable {
     pub async fn checkpoint(&self, slice: &SliceId, windows: Vec<Window>) -> TableResult<()> {
         let SliceId { run, round, shard, slice } = slice.clone();
         self.transact(move |transaction| {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            let mut insert = transaction
+                .prepare_cached("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
             for window in windows {
-                insert.execute(params![run.as_str(), signed(window.at), round, shard, slice, json(&window)?])?;
+                insert.execute(params![
+                    run.as_str(),
+                    signed(window.at),
+                    round,
+                    shard,
+                    slice,
+                    json(&window)?
+                ])?;
             }
             Ok(())
         })
@@ -221,8 +234,10 @@ impl SqliteTable {
     pub async fn vote(&self, slice: &SliceId) -> TableResult<u32> {
         let SliceId { run, shard, .. } = slice.clone();
         self.transact(move |transaction| {
-            transaction
-                .execute("INSERT INTO votes VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![run.as_str(), shard])?;
+            transaction.execute(
+                "INSERT INTO votes VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                params![run.as_str(), shard],
+            )?;
             let sql = "SELECT count(*) FROM votes WHERE run = ?1";
             Ok(transaction.query_row(sql, [run.as_str()], |row| row.get(0))?)
         })
@@ -314,7 +329,8 @@ impl Table for SqliteTable {
     async fn slice_ends(&self, run: &RunId) -> TableResult<Vec<(SliceId, SliceEnd)>> {
         let run = run.clone();
         self.transact(move |transaction| {
-            let mut select = transaction.prepare("SELECT round, shard, slice, body FROM ends WHERE run = ?1")?;
+            let mut select =
+                transaction.prepare("SELECT round, shard, slice, body FROM ends WHERE run = ?1")?;
             let mut rows = select.query([run.as_str()])?;
             let mut ends = Vec::new();
             while let Some(row) = rows.next()? {
@@ -342,7 +358,8 @@ impl Table for SqliteTable {
                  WHERE run = ?1 AND at >= ?2 AND (at, round, shard, slice) > (?3, ?4, ?5, ?6)
                  ORDER BY at, round, shard, slice LIMIT ?7",
             )?;
-            let mut rows = select.query(params![run.as_str(), signed(from), at, round, shard, slice, limit])?;
+            let mut rows =
+                select.query(params![run.as_str(), signed(from), at, round, shard, slice, limit])?;
             let mut windows = Vec::new();
             while let Some(row) = rows.next()? {
                 windows.push((slice_id(&run, row)?, from_json(row, 3)?));
@@ -387,7 +404,8 @@ impl Table for SqliteTable {
     async fn ledger(&self, run: &RunId) -> TableResult<Vec<LedgerEntry>> {
         let run = run.clone();
         self.transact(move |transaction| {
-            let mut select = transaction.prepare("SELECT name, state FROM ledger WHERE run = ?1 ORDER BY name")?;
+            let mut select =
+                transaction.prepare("SELECT name, state FROM ledger WHERE run = ?1 ORDER BY name")?;
             let mut rows = select.query([run.as_str()])?;
             let mut entries = Vec::new();
             while let Some(row) = rows.next()? {
@@ -448,8 +466,9 @@ impl Table for SqliteTable {
 
     async fn runs(&self) -> TableResult<Vec<RunSummary>> {
         self.transact(|transaction| {
-            let mut select = transaction
-                .prepare("SELECT run, name, claimed_at, over, verdict FROM runs ORDER BY claimed_at DESC, run")?;
+            let mut select = transaction.prepare(
+                "SELECT run, name, claimed_at, over, verdict FROM runs ORDER BY claimed_at DESC, run",
+            )?;
             let mut rows = select.query([])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {

@@ -1,0 +1,265 @@
+//! Embedded mode: the definition, run in this process.
+//!
+//! The interpreter says what to do next; this driver does it. Tasks go to the
+//! controller and shards to worker threads, both as JSON, as they would on AWS.
+//! The order of steps, retries, catches and fan-out are the definition's; there
+//! is no loop around a task here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deathstar_controller::dispatch::run_task;
+use deathstar_controller::embedded::EmbeddedPorts;
+use deathstar_controller::embedded::functions::{Code, InProcessFunctions, Invocation, Limits};
+use deathstar_controller::embedded::table::SqliteTable;
+use deathstar_controller::ports::Table;
+use deathstar_statemachine::asl::{ATTACK, Definition};
+use deathstar_statemachine::config::Config;
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::{RunId, SliceId};
+use deathstar_statemachine::interpreter::{Execution, Failure, Step, StepId, Until};
+use deathstar_statemachine::message::{ConfigRef, Start, WorkerInput};
+use deathstar_statemachine::plan::{Place, Plan};
+use deathstar_statemachine::report::{Round, SliceEnd, Stop};
+use deathstar_statemachine::table::Claim;
+use deathstar_statemachine::window::Window;
+use deathstar_worker::clock::SystemClock;
+use deathstar_worker::handler;
+use deathstar_worker::ports::{Control, WorkerTable};
+use deathstar_worker::transport::rich::Rich;
+use deathstar_worker::transport::{Transport, TransportError};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::clock;
+
+/// The function name that the definition's tasks call.
+const CONTROLLER: &str = "controller";
+
+/// How an execution of the definition ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The execution's own result.
+    pub result: Result<Value, Failure>,
+    /// The states it entered, in order.
+    pub trace: Vec<String>,
+}
+
+/// Everything a run needs on this machine.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    ports: EmbeddedPorts,
+    definition: Arc<Definition>,
+}
+
+impl Embedded {
+    /// Embedded mode over a table, with workers that send over reqwest.
+    #[must_use]
+    pub fn new(table: SqliteTable, place: Place) -> Self {
+        Self::with_transport(table, place, Limits::default(), |plan| Rich::new(plan.connections.get()))
+    }
+
+    /// Embedded mode with another transport and other limits, for tests that
+    /// make a worker fail.
+    ///
+    /// # Panics
+    /// When the definition that is compiled in cannot be parsed; a test of its
+    /// own would have failed.
+    #[must_use]
+    pub fn with_transport<T: Transport + 'static>(
+        table: SqliteTable,
+        place: Place,
+        limits: Limits,
+        transport: impl Fn(&Plan) -> Result<T, TransportError> + Send + Sync + Clone + 'static,
+    ) -> Self {
+        let functions = InProcessFunctions::new(limits, worker_code(table.clone(), transport));
+        let definition = Definition::parse(ATTACK, &[("ControllerFunction", CONTROLLER)])
+            .expect("the definition is compiled in, and a test parses it");
+        Self { ports: EmbeddedPorts { table, functions, place }, definition: Arc::new(definition) }
+    }
+
+    /// The run's table.
+    #[must_use]
+    pub fn table(&self) -> &SqliteTable {
+        &self.ports.table
+    }
+
+    /// The worker functions of this process.
+    #[must_use]
+    pub fn functions(&self) -> &InProcessFunctions {
+        &self.ports.functions
+    }
+
+    /// Runs a config from Plan to Report, and waits until its workers are gone.
+    ///
+    /// # Errors
+    /// When the config cannot be written to the table; nothing has run then.
+    pub async fn run(&self, run: &RunId, config: &Config) -> Result<Ended, TaskError> {
+        let at = ConfigRef { name: config.name().to_owned(), version: run.to_string() };
+        self.ports.table.put_config(&at, config).await?;
+        let start = Start { run: run.clone(), config: at };
+        let input = serde_json::to_value(start).map_err(|error| TaskError::Broken(error.to_string()))?;
+        let mut execution = Execution::start(&self.definition, run.as_str(), clock::now(), input);
+        let result = self.drive(&mut execution).await;
+        // A worker whose call timed out, or whose sibling failed, may still run;
+        // it obeys the run's mark within seconds.
+        self.ports.functions.idle().await;
+        let trace = execution.trace().iter().map(ToString::to_string).collect();
+        Ok(Ended { result, trace })
+    }
+
+    /// Does what the execution asks for until it has ended.
+    async fn drive(&self, execution: &mut Execution) -> Result<Value, Failure> {
+        let mut pending: JoinSet<Event> = JoinSet::new();
+        let mut waits: HashMap<StepId, AbortHandle> = HashMap::new();
+        let machine_timeout = async {
+            match self.definition.timeout() {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(machine_timeout);
+        loop {
+            while let Some(step) = execution.next_step() {
+                match step {
+                    Step::Call { id, function, payload, timeout } => {
+                        let ports = self.ports.clone();
+                        pending.spawn(async move {
+                            let call = call(&ports, &function, payload);
+                            let outcome = match timeout {
+                                Some(timeout) => {
+                                    tokio::time::timeout(timeout, call).await.unwrap_or(Err(Failure::timeout()))
+                                }
+                                None => call.await,
+                            };
+                            Event::Called(id, outcome)
+                        });
+                    }
+                    Step::Wait { id, until } => {
+                        let wait = match until {
+                            Until::After(duration) => duration,
+                            Until::At(time) => until_time(time),
+                        };
+                        let woke = pending.spawn(async move {
+                            tokio::time::sleep(wait).await;
+                            Event::Woke(id)
+                        });
+                        waits.insert(id, woke);
+                    }
+                    // A call goes on, as a Lambda would; its answer is ignored.
+                    Step::Cancel { id } => {
+                        if let Some(wait) = waits.remove(&id) {
+                            wait.abort();
+                        }
+                    }
+                    Step::Finished(result) => return result,
+                }
+            }
+            tokio::select! {
+                event = pending.join_next() => match event {
+                    Some(Ok(Event::Called(id, outcome))) => execution.complete(id, outcome),
+                    Some(Ok(Event::Woke(id))) => {
+                        waits.remove(&id);
+                        execution.woke(id);
+                    }
+                    Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    // A wait that was cancelled.
+                    Some(Err(_)) => {}
+                    None => return Err(Failure::new("States.Runtime", "the execution waits for nothing")),
+                },
+                () = &mut machine_timeout => execution.abort(Failure::timeout()),
+            }
+        }
+    }
+}
+
+enum Event {
+    Called(StepId, Result<Value, Failure>),
+    Woke(StepId),
+}
+
+async fn call(ports: &EmbeddedPorts, function: &str, payload: Value) -> Result<Value, Failure> {
+    if function == CONTROLLER {
+        // The round trip through text is what the platform does, so a message
+        // that does not survive it fails here, too.
+        let payload = round_trip(payload)?;
+        let answer = run_task(ports, payload).await.map_err(|error| failure(&error))?;
+        return round_trip(answer);
+    }
+    round_trip(ports.functions.invoke(function, round_trip(payload)?).await?)
+}
+
+fn round_trip(value: Value) -> Result<Value, Failure> {
+    let broken = |error: serde_json::Error| Failure::new("States.Runtime", error.to_string());
+    serde_json::from_str(&serde_json::to_string(&value).map_err(broken)?).map_err(broken)
+}
+
+fn failure(error: &TaskError) -> Failure {
+    Failure::new(error.name(), error.to_string())
+}
+
+fn until_time(time: Timestamp) -> std::time::Duration {
+    let wait = time.duration_since(clock::now());
+    std::time::Duration::try_from(wait.max(SignedDuration::ZERO)).unwrap_or_default()
+}
+
+/// What a worker function runs: the worker's handler on a runtime of its own.
+fn worker_code<T: Transport + 'static>(
+    table: SqliteTable,
+    transport: impl Fn(&Plan) -> Result<T, TransportError> + Send + Sync + Clone + 'static,
+) -> Box<Code> {
+    Box::new(move |invocation: Invocation| {
+        let broken = |error: &dyn std::fmt::Display| Failure::new("DeathStar.Broken", error.to_string());
+        let input: WorkerInput = serde_json::from_value(invocation.payload).map_err(|error| broken(&error))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| broken(&e))?;
+        let table = EmbeddedWorkerTable(table.clone());
+        let work = handler::handle(&table, &SystemClock, &input, &invocation.token, transport.clone());
+        let output = runtime.block_on(work).map_err(|error| failure(&error))?;
+        serde_json::to_value(output).map_err(|error| broken(&error))
+    })
+}
+
+/// The controller's table as workers see it.
+#[derive(Debug, Clone)]
+struct EmbeddedWorkerTable(SqliteTable);
+
+impl WorkerTable for EmbeddedWorkerTable {
+    async fn plan(&self, run: &RunId) -> Result<Plan, TaskError> {
+        self.0.plan(run).await?.ok_or_else(|| TaskError::Broken(format!("run {run} has no plan")))
+    }
+
+    async fn round(&self, run: &RunId, number: u32) -> Result<Round, TaskError> {
+        let round = self.0.round(run, number).await?;
+        round.ok_or_else(|| TaskError::Broken(format!("run {run} has no round {number}")))
+    }
+
+    async fn claim(&self, slice: &SliceId, token: &str) -> Result<Claim, TaskError> {
+        self.0.claim_slice(slice, token).await
+    }
+
+    async fn slice_end(&self, slice: &SliceId) -> Result<Option<SliceEnd>, TaskError> {
+        self.0.slice_end(slice).await
+    }
+
+    async fn checkpoint(&self, slice: &SliceId, windows: Vec<Window>) -> Result<(), TaskError> {
+        self.0.checkpoint(slice, windows).await
+    }
+
+    async fn finish(&self, slice: &SliceId, end: SliceEnd) -> Result<(), TaskError> {
+        self.0.finish_slice(slice, end).await
+    }
+
+    async fn control(&self, run: &RunId) -> Result<Control, TaskError> {
+        let stop = self.0.stop(run).await?.is_some() || self.0.is_over(run).await?;
+        Ok(Control { stop })
+    }
+
+    async fn vote(&self, slice: &SliceId) -> Result<u32, TaskError> {
+        self.0.vote(slice).await
+    }
+
+    async fn request_stop(&self, run: &RunId, stop: Stop) -> Result<(), TaskError> {
+        self.0.request_stop(run, &stop).await
+    }
+}
