@@ -1,5 +1,7 @@
 //! The rules of the language, one by one, on machines of a few states.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
+
 use std::time::{Duration, Instant};
 
 use deathstar_statemachine::asl::{Definition, PAYLOAD_LIMIT};
@@ -387,16 +389,16 @@ fn a_call_that_was_never_given_out_is_not_cancelled() {
 }
 
 /// A Map of one Task over the items of its input, with more fields.
-fn map(mode: &str, more: &Value) -> Value {
-    let mut config = json!({ "Mode": mode });
-    if mode == "DISTRIBUTED" {
+fn mapping(kind: &str, more: &Value) -> Value {
+    let mut config = json!({ "Mode": kind });
+    if kind == "DISTRIBUTED" {
         config["ExecutionType"] = json!("STANDARD");
     }
     let processor = json!({ "ProcessorConfig": config, "StartAt": "T", "States": {
         "T": task(&json!({ "OutputPath": "$.Payload", "End": true })) } });
-    let mut map = json!({ "Type": "Map", "ItemProcessor": processor, "End": true });
-    map.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    json!({ "A": map })
+    let mut state = json!({ "Type": "Map", "ItemProcessor": processor, "End": true });
+    state.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "A": state })
 }
 
 #[test]
@@ -405,19 +407,22 @@ fn a_map_runs_its_processor_for_each_item() {
         "ItemSelector": { "i.$": "$$.Map.Item.Index", "v.$": "$$.Map.Item.Value.n", "all.$": "$.all" } });
     for mode in ["INLINE", "DISTRIBUTED"] {
         let input = json!({ "list": [{ "n": "a" }, { "n": "b" }], "all": 1 });
-        let ran = run(&map(mode, &more), input, |payload| Ok(payload.clone()));
+        let ran = run(&mapping(mode, &more), input, |payload| Ok(payload.clone()));
         let expected = json!([{ "i": 0, "v": "a", "all": 1 }, { "i": 1, "v": "b", "all": 1 }]);
         assert_eq!(ran.outcome.unwrap(), expected, "{mode}");
         assert_eq!(ran.trace, ["A", "A/0/T", "A/1/T"]);
-        let ran = run(&map(mode, &json!({})), json!([]), |_| panic!("no call"));
+        let ran = run(&mapping(mode, &json!({})), json!([]), |_| panic!("no call"));
         assert_eq!(ran.outcome.unwrap(), json!([]));
-        assert_eq!(run(&map(mode, &json!({})), json!({}), |_| panic!("no call")).error(), "States.Runtime");
+        assert_eq!(
+            run(&mapping(mode, &json!({})), json!({}), |_| panic!("no call")).error(),
+            "States.Runtime"
+        );
     }
 }
 
 #[test]
 fn max_concurrency_is_kept() {
-    let states = map("INLINE", &json!({ "MaxConcurrency": 2 }));
+    let states = mapping("INLINE", &json!({ "MaxConcurrency": 2 }));
     let mut execution = execution(&machine(&states), json!([1, 2, 3]));
     let first = calls(&mut execution);
     assert_eq!(first.len(), 2);
@@ -431,7 +436,7 @@ fn max_concurrency_is_kept() {
 
 #[test]
 fn an_inline_map_fails_with_its_first_failure() {
-    let ran = run(&map("INLINE", &json!({})), json!([1, 2, 3]), |item| {
+    let ran = run(&mapping("INLINE", &json!({})), json!([1, 2, 3]), |item| {
         if *item == 2 { fails("Broken") } else { Ok(json!({})) }
     });
     assert_eq!(ran.error(), "Broken");
@@ -444,10 +449,10 @@ fn a_distributed_map_tolerates_what_it_says_and_no_more() {
     };
     let items = || json!([1, 2, 3, 4]);
     let tolerating =
-        |field: &str, value: u32| map("DISTRIBUTED", &json!({ field: value, "ResultPath": null }));
+        |field: &str, value: u32| mapping("DISTRIBUTED", &json!({ field: value, "ResultPath": null }));
     for (states, failures, survives) in [
-        (map("DISTRIBUTED", &json!({})), 0, true),
-        (map("DISTRIBUTED", &json!({})), 1, false),
+        (mapping("DISTRIBUTED", &json!({})), 0, true),
+        (mapping("DISTRIBUTED", &json!({})), 1, false),
         (tolerating("ToleratedFailurePercentage", 50), 2, true),
         (tolerating("ToleratedFailurePercentage", 50), 3, false),
         (tolerating("ToleratedFailurePercentage", 100), 4, true),
@@ -467,7 +472,8 @@ fn a_distributed_map_tolerates_what_it_says_and_no_more() {
 
 #[test]
 fn a_runtime_error_in_a_child_execution_ends_that_child_only() {
-    let mut states = map("DISTRIBUTED", &json!({ "ToleratedFailurePercentage": 100, "ResultPath": null }));
+    let mut states =
+        mapping("DISTRIBUTED", &json!({ "ToleratedFailurePercentage": 100, "ResultPath": null }));
     states["A"]["ItemProcessor"]["States"]["T"]["InputPath"] = json!("$.none");
     assert_eq!(run(&states, json!([1, 2]), |_| panic!("no call")).outcome.unwrap(), json!([1, 2]));
 }
@@ -475,7 +481,7 @@ fn a_runtime_error_in_a_child_execution_ends_that_child_only() {
 #[test]
 fn abort_forgets_everything_and_is_caught_by_nobody() {
     let catch = json!([{ "ErrorEquals": ["States.ALL"], "Next": "B" }]);
-    let mut states = map("INLINE", &json!({ "Catch": catch }));
+    let mut states = mapping("INLINE", &json!({ "Catch": catch }));
     states["B"] = json!({ "Type": "Succeed" });
     let mut execution = execution(&machine(&states), json!([1, 2]));
     let ids = calls(&mut execution);
@@ -491,7 +497,7 @@ fn abort_forgets_everything_and_is_caught_by_nobody() {
 #[test]
 fn ten_thousand_items_take_a_moment() {
     let items: Vec<u32> = (0..10_000).collect();
-    let states = map("DISTRIBUTED", &json!({ "ToleratedFailurePercentage": 100, "ResultPath": null }));
+    let states = mapping("DISTRIBUTED", &json!({ "ToleratedFailurePercentage": 100, "ResultPath": null }));
     #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
     let started = Instant::now();
     let mut execution = execution(&machine(&states), json!(items));
