@@ -1,11 +1,13 @@
-//! What the definition promises, read off its own text.
+//! What the definition promises, most of it read off its own text.
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use deathstar_statemachine::asl::{ATTACK, Definition};
-use serde_json::{Map, Value};
+use deathstar_statemachine::interpreter::{Execution, Step};
+use serde_json::{Map, Value, json};
 
 /// Our own names, by which a handler fails.
 const OURS: [&str; 7] = [
@@ -217,4 +219,56 @@ fn a_long_run_stays_within_the_history_that_aws_keeps() {
     let round = 2 * (task + retry) + brief + 4 + 40 * (2 + 6 + brief);
     let fleet = task + 186 * retry;
     assert!(fleet + 50 * round < LIMIT, "50 rounds of the largest plan");
+}
+
+/// One round of this many worker functions of this many shards and two slices
+/// each, in which all goes well.
+fn run_largest(functions: usize, shards: usize) -> Execution {
+    let definition = Definition::parse(ATTACK, &[("ControllerFunction", "controller")]).unwrap();
+    let at = "2026-11-24T05:50:22Z";
+    let run = "r".repeat(40);
+    let fleets: Vec<_> = (0..functions)
+        .map(|f| {
+            json!({ "function": format!("deathstar-w-{run}-{f}"),
+                         "shards": (f * shards..(f + 1) * shards).collect::<Vec<_>>() })
+        })
+        .collect();
+    let mut rounds = vec![
+        json!({ "round": 1, "done": true, "slices": 0, "odd_at": at, "fleets": [] }),
+        json!({ "round": 0, "done": false, "slices": 2, "odd_at": at, "fleets": fleets }),
+    ];
+    let mut execution = Execution::start(&definition, &run, at.parse().unwrap(), json!({ "run": run }));
+    loop {
+        match execution.next_step().unwrap() {
+            Step::Call { id, payload, .. } => {
+                let answer = match payload["task"].as_str() {
+                    None => json!({ "next": 2, "more": false, "wake_at": at }),
+                    Some("Plan") => json!({ "run": run, "duplicate": false }),
+                    Some("NextRound") => rounds.pop().unwrap(),
+                    Some(_) => json!({}),
+                };
+                execution.complete(id, Ok(answer));
+            }
+            Step::Wait { id, .. } => execution.woke(id),
+            Step::Cancel { id } => panic!("{id} was cancelled"),
+            Step::Finished(outcome) => {
+                outcome.unwrap();
+                return execution;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_plan_fits_every_payload_and_takes_a_moment() {
+    for functions in [1, 40] {
+        #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+        let started = Instant::now();
+        // Had a payload been over 256 KiB, the run would have failed.
+        let execution = run_largest(functions, 10_000 / functions);
+        let fired = execution.trace().iter().filter(|entered| entered.state().ends_with("Fire")).count();
+        assert_eq!(fired, 20_000);
+        // Generous: an unoptimised build on a busy machine needs a fifth of it.
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
 }
