@@ -6,19 +6,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use deathstar_statemachine::asl::{ATTACK, Definition};
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::interpreter::{Execution, Step};
+use deathstar_statemachine::message::Task;
 use serde_json::{Map, Value, json};
 
 /// Our own names, by which a handler fails.
-const OURS: [&str; 7] = [
-    "DeathStar.FleetPending",
-    "DeathStar.Throttled",
-    "DeathStar.TableUnavailable",
-    "DeathStar.BadConfig",
-    "DeathStar.OverLimit",
-    "DeathStar.RunOver",
-    "DeathStar.Broken",
-];
+fn ours() -> [&'static str; 7] {
+    let why = String::new;
+    [
+        TaskError::FleetPending { pending: 1, total: 1 },
+        TaskError::Throttled(why()),
+        TaskError::TableUnavailable(why()),
+        TaskError::BadConfig(why()),
+        TaskError::OverLimit(why()),
+        TaskError::RunOver(why()),
+        TaskError::Broken(why()),
+    ]
+    .map(|error| error.name())
+}
 
 /// Those of AWS that the definition may name. See "Handling errors" in the Step
 /// Functions guide, and the errors of Invoke in Lambda's API reference.
@@ -130,7 +137,7 @@ fn a_worker_is_told_its_slice_and_nothing_else() {
 fn every_error_name_is_ours_or_of_aws() {
     for (name, state) in all_states() {
         for error in [error_names(&state, "Retry"), error_names(&state, "Catch")].concat() {
-            let known = OURS.contains(&error.as_str()) || OF_AWS.contains(&error.as_str());
+            let known = ours().contains(&error.as_str()) || OF_AWS.contains(&error.as_str());
             assert!(known, "{name} matches {error}, which nobody raises");
         }
     }
@@ -237,11 +244,18 @@ fn run_largest(functions: usize, shards: usize) -> Execution {
         json!({ "round": 1, "done": true, "slices": 0, "odd_at": at, "fleets": [] }),
         json!({ "round": 0, "done": false, "slices": 2, "odd_at": at, "fleets": fleets }),
     ];
-    let mut execution = Execution::start(&definition, &run, at.parse().unwrap(), json!({ "run": run }));
+    let input = json!({ "run": run, "config": { "name": "largest", "version": "1" } });
+    let mut execution = Execution::start(&definition, &run, at.parse().unwrap(), input);
     loop {
         match execution.next_step().unwrap() {
             Step::Call { id, payload, .. } => {
                 let answer = match payload["task"].as_str() {
+                    None if serde_json::from_value::<SliceId>(payload.clone()).is_err() => {
+                        panic!("{payload} is no message for a worker")
+                    }
+                    Some(_) if serde_json::from_value::<Task>(payload.clone()).is_err() => {
+                        panic!("{payload} is no message for the controller")
+                    }
                     None => json!({ "next": 2, "more": false, "wake_at": at }),
                     Some("Plan") => json!({ "run": run, "duplicate": false }),
                     Some("NextRound") => rounds.pop().unwrap(),
