@@ -159,3 +159,6 @@ impl Definition {
         self.timeout
     }
 }
+
+#[cfg(test)]
+mod tests;

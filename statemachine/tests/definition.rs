@@ -1,9 +1,288 @@
-//! What the definition promises, read off its own text.
+//! What the definition promises, most of it read off its own text.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests is a test")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use deathstar_statemachine::asl::{ATTACK, Definition};
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::SliceId;
+use deathstar_statemachine::interpreter::{Execution, Step};
+use deathstar_statemachine::message::Task;
+use serde_json::{Map, Value, json};
+
+/// Our own names, by which a handler fails.
+fn ours() -> [&'static str; 7] {
+    let why = String::new;
+    [
+        TaskError::FleetPending { pending: 1, total: 1 },
+        TaskError::Throttled(why()),
+        TaskError::TableUnavailable(why()),
+        TaskError::BadConfig(why()),
+        TaskError::OverLimit(why()),
+        TaskError::RunOver(why()),
+        TaskError::Broken(why()),
+    ]
+    .map(|error| error.name())
+}
+
+/// Those of AWS that the definition may name. See "Handling errors" in the Step
+/// Functions guide, and the errors of Invoke in Lambda's API reference.
+const OF_AWS: [&str; 10] = [
+    "States.ALL",
+    "States.Timeout",
+    "States.DataLimitExceeded",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.ResourceNotReadyException",
+    "Lambda.ResourceConflictException",
+];
+
+/// What the controller handles, which is a state of the same name each.
+const TASKS: [&str; 7] = ["AwaitFleet", "Judge", "NextRound", "Plan", "Provision", "Report", "TearDown"];
+
+fn json() -> Value {
+    serde_json::from_str(ATTACK).unwrap()
+}
+
+/// All states of a chain and of the chains in it, by name.
+fn states(chain: &Value, into: &mut BTreeMap<String, Value>) {
+    for (name, state) in chain["States"].as_object().unwrap() {
+        into.insert(name.clone(), state.clone());
+        for branch in state["Branches"].as_array().into_iter().flatten() {
+            states(branch, into);
+        }
+        if let Some(processor) = state.get("ItemProcessor") {
+            states(processor, into);
+        }
+    }
+}
+
+fn all_states() -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    states(&json(), &mut all);
+    all
+}
+
+fn tasks() -> BTreeMap<String, Value> {
+    all_states().into_iter().filter(|(_, state)| state["Type"] == "Task").collect()
+}
+
+/// The texts in a list of retriers or catchers.
+fn error_names(state: &Value, field: &str) -> Vec<String> {
+    let list = state[field].as_array().into_iter().flatten();
+    list.flat_map(|one| one["ErrorEquals"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// What may come after a state: by success, by choice, by catch.
+fn successors(state: &Value) -> Vec<String> {
+    let mut targets = vec![&state["Next"], &state["Default"]];
+    targets.extend(state["Choices"].as_array().into_iter().flatten().map(|rule| &rule["Next"]));
+    targets.extend(state["Catch"].as_array().into_iter().flatten().map(|catcher| &catcher["Next"]));
+    targets.into_iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
 
 #[test]
 fn the_definition_parses() {
     let definition = Definition::parse(ATTACK, &[("ControllerFunction", "controller")]).unwrap();
     assert_eq!(definition.timeout().unwrap().as_secs(), 32 * 24 * 3600);
+    let error = Definition::parse(ATTACK, &[]).unwrap_err().to_string();
+    assert_eq!(error, "no value was given for the substitution ${ControllerFunction}");
+}
+
+#[test]
+fn the_definition_is_far_below_the_megabyte_that_aws_takes() {
+    assert!(ATTACK.len() < 100_000, "{} bytes", ATTACK.len());
+}
+
+#[test]
+fn every_task_has_a_time_out() {
+    for (name, state) in tasks() {
+        // A Lambda function ends after 900 s, so a longer one would never be seen.
+        let seconds = state["TimeoutSeconds"].as_u64().unwrap_or_else(|| panic!("{name} has no time-out"));
+        assert!((1..=900).contains(&seconds), "{name}: {seconds}");
+    }
+}
+
+#[test]
+fn a_controller_task_is_called_like_its_state_and_a_worker_is_not_named() {
+    let mut of_controller = Vec::new();
+    for (name, state) in tasks() {
+        let parameters = &state["Parameters"];
+        if parameters["FunctionName"] == "${ControllerFunction}" {
+            assert_eq!(parameters["Payload"]["task"], name.as_str());
+            of_controller.push(name);
+        } else {
+            assert_eq!(parameters["FunctionName.$"], "$.function", "{name}");
+        }
+    }
+    assert_eq!(of_controller, TASKS);
+}
+
+#[test]
+fn a_worker_is_told_its_slice_and_nothing_else() {
+    for name in ["EvenFire", "OddFire"] {
+        let payload: Map<_, _> = tasks()[name]["Parameters"]["Payload"].as_object().unwrap().clone();
+        assert_eq!(payload.keys().collect::<Vec<_>>(), ["round.$", "run.$", "shard.$", "slice.$"]);
+    }
+}
+
+#[test]
+fn every_error_name_is_ours_or_of_aws() {
+    for (name, state) in all_states() {
+        for error in [error_names(&state, "Retry"), error_names(&state, "Catch")].concat() {
+            let known = ours().contains(&error.as_str()) || OF_AWS.contains(&error.as_str());
+            assert!(known, "{name} matches {error}, which nobody raises");
+        }
+    }
+}
+
+#[test]
+fn a_worker_is_retried_only_when_it_has_not_run() {
+    let not_started = [
+        "Lambda.TooManyRequestsException",
+        "Lambda.ResourceNotReadyException",
+        "Lambda.ResourceConflictException",
+    ];
+    for name in ["EvenFire", "OddFire"] {
+        assert_eq!(error_names(&tasks()[name], "Retry"), not_started, "{name}");
+    }
+}
+
+#[test]
+fn a_controller_task_is_retried_after_what_passes_by_itself() {
+    for name in TASKS {
+        let retried = error_names(&tasks()[name], "Retry");
+        let everything = retried.contains(&"States.ALL".to_owned());
+        for error in ["DeathStar.Throttled", "DeathStar.TableUnavailable", "Lambda.ServiceException"] {
+            assert!(everything || retried.contains(&error.to_owned()), "{name} is not retried after {error}");
+        }
+        for error in ["DeathStar.BadConfig", "DeathStar.OverLimit", "DeathStar.RunOver", "DeathStar.Broken"] {
+            assert!(!retried.contains(&error.to_owned()), "{name} is retried after {error}, which stays");
+        }
+    }
+}
+
+#[test]
+fn only_what_creates_nothing_runs_before_the_guard() {
+    let definition = json();
+    let top: BTreeSet<_> = definition["States"].as_object().unwrap().keys().cloned().collect();
+    let expected = ["AlreadyClaimed", "Failed", "Guard", "Outcome", "Over", "Plan", "Report", "TearDown"]
+        .map(str::to_owned);
+    assert_eq!(top, BTreeSet::from(expected));
+    assert_eq!(definition["StartAt"], "Plan");
+}
+
+#[test]
+fn every_path_from_the_guard_leads_through_tear_down_and_report() {
+    let all = all_states();
+    // However each of them ends, there is one place to go.
+    for (from, to) in [("Guard", "TearDown"), ("TearDown", "Report"), ("Report", "Outcome")] {
+        let targets = BTreeSet::from_iter(successors(&all[from]));
+        assert_eq!(targets, BTreeSet::from([to.to_owned()]), "after {from}");
+    }
+    for name in ["Guard", "TearDown"] {
+        let caught = error_names(&all[name], "Catch");
+        assert_eq!(
+            caught,
+            ["States.DataLimitExceeded", "States.ALL"],
+            "{name} catches all that can be caught"
+        );
+    }
+    assert!(all["Report"].get("Catch").is_none(), "a run without a report has failed");
+}
+
+#[test]
+fn states_of_a_child_end_with_nothing() {
+    // 10,000 children's outputs are one payload, which must stay below 256 KiB.
+    for name in ["EvenOver", "OddOver", "Sent", "Fired", "Attacked"] {
+        let state = &all_states()[name];
+        assert_eq!(state["Type"], "Pass");
+        assert_eq!(state["Result"], Value::Object(Map::new()), "{name}");
+        assert_eq!(state["End"], true, "{name}");
+    }
+}
+
+/// AWS ends an execution at 25,000 events of its history.
+#[test]
+fn a_long_run_stays_within_the_history_that_aws_keeps() {
+    const LIMIT: u64 = 25_000;
+    // Entered, scheduled, started, succeeded, exited; a retry adds failed,
+    // scheduled and started; a Wait, Choice or Pass has two.
+    let (task, retry, brief) = (5, 3, 2);
+    // In a child: Fire, More and Wait for every slice, of which both chains have
+    // half each, each at worst retried once.
+    let slice = task + retry + 2 * brief;
+    assert!(2_000 * slice < LIMIT, "2,000 slices of a quarter of an hour are 20 days");
+    // In the run itself: NextRound, MoreRounds, Judge, and for each of 40 worker
+    // functions the Map's iteration (started, ended), the distributed Map
+    // (entered, started, run started, run ended, succeeded, exited) and Fired.
+    let round = 2 * (task + retry) + brief + 4 + 40 * (2 + 6 + brief);
+    let fleet = task + 186 * retry;
+    assert!(fleet + 50 * round < LIMIT, "50 rounds of the largest plan");
+}
+
+/// One round of this many worker functions of this many shards and two slices
+/// each, in which all goes well.
+fn run_largest(functions: usize, shards: usize) -> Execution {
+    let definition = Definition::parse(ATTACK, &[("ControllerFunction", "controller")]).unwrap();
+    let at = "2026-11-24T05:50:22Z";
+    let run = "r".repeat(40);
+    let fleets: Vec<_> = (0..functions)
+        .map(|f| {
+            json!({ "function": format!("deathstar-w-{run}-{f}"),
+                         "shards": (f * shards..(f + 1) * shards).collect::<Vec<_>>() })
+        })
+        .collect();
+    let mut rounds = vec![
+        json!({ "round": 1, "done": true, "slices": 0, "odd_at": at, "fleets": [] }),
+        json!({ "round": 0, "done": false, "slices": 2, "odd_at": at, "fleets": fleets }),
+    ];
+    let input = json!({ "run": run, "config": { "name": "largest", "version": "1" } });
+    let mut execution = Execution::start(&definition, &run, at.parse().unwrap(), input);
+    loop {
+        match execution.next_step().unwrap() {
+            Step::Call { id, payload, .. } => {
+                let answer = match payload["task"].as_str() {
+                    None if serde_json::from_value::<SliceId>(payload.clone()).is_err() => {
+                        panic!("{payload} is no message for a worker")
+                    }
+                    Some(_) if serde_json::from_value::<Task>(payload.clone()).is_err() => {
+                        panic!("{payload} is no message for the controller")
+                    }
+                    None => json!({ "next": 2, "more": false, "wake_at": at }),
+                    Some("Plan") => json!({ "run": run, "duplicate": false }),
+                    Some("NextRound") => rounds.pop().unwrap(),
+                    Some(_) => json!({}),
+                };
+                execution.complete(id, Ok(answer));
+            }
+            Step::Wait { id, .. } => execution.woke(id),
+            Step::Cancel { id } => panic!("{id} was cancelled"),
+            Step::Finished(outcome) => {
+                outcome.unwrap();
+                return execution;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_largest_plan_fits_every_payload_and_takes_a_moment() {
+    for functions in [1, 40] {
+        #[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+        let started = Instant::now();
+        // Had a payload been over 256 KiB, the run would have failed.
+        let execution = run_largest(functions, 10_000 / functions);
+        let fired = execution.trace().iter().filter(|entered| entered.state().ends_with("Fire")).count();
+        assert_eq!(fired, 20_000);
+        // Generous: an unoptimised build on a busy machine needs a fifth of it.
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
 }
