@@ -618,6 +618,23 @@ fn every_wrong_value_of_an_attack_is_told() {
 }
 
 #[test]
+fn headers_of_the_connection_cannot_be_set() {
+    for name in [
+        "Connection",
+        "Content-Length",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "TE",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+    ] {
+        let told = refused(&attack(&format!("url: http://h/\nheaders: {{ {name}: x }}")));
+        assert!(told.ends_with("follows from the request and the connection, and cannot be set"), "{told}");
+    }
+}
+
+#[test]
 fn every_wrong_url_is_told() {
     for (url, message) in [
         ("htp://h/", "htp:// is not a scheme that can be attacked; write http:// or https://"),
