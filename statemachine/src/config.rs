@@ -35,6 +35,10 @@ pub const MAX_NAME: usize = 100;
 pub const MAX_ATTACKS: usize = 100;
 /// How many kinds of requests an attack may have.
 pub const MAX_REQUESTS: usize = 1000;
+/// How many headers an attack or a request may have.
+pub const MAX_HEADERS: usize = 100;
+/// How many promises a config or an attack may make.
+pub const MAX_RULES: usize = 100;
 /// How many steps a load may have.
 pub const MAX_STEPS: usize = 1000;
 /// How many virtual users an attack may have.

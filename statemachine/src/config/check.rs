@@ -13,13 +13,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::problem::{Invalid, Path, Problem};
 use super::raw::{
-    DurationText, RateText, RawAttack, RawBody, RawConfig, RawExpect, RawLoad, RawRequest, RawThink,
+    DurationText, Json, RateText, RawAttack, RawBody, RawConfig, RawExpect, RawLoad, RawRequest, RawThink,
     RawWorkers,
 };
 use super::target::{self, Base};
 use super::{
-    Attack, Config, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_NAME, MAX_REQUESTS, MAX_STEPS, MAX_THINK, MAX_TIMEOUT,
-    MAX_TOTAL_WEIGHT, MAX_USERS, MAX_WEIGHT, MAX_WORKERS, Order, Request, Workers, header,
+    Attack, Config, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_HEADERS, MAX_NAME, MAX_REQUESTS, MAX_RULES, MAX_STEPS,
+    MAX_THINK, MAX_TIMEOUT, MAX_TOTAL_WEIGHT, MAX_USERS, MAX_WEIGHT, MAX_WORKERS, Order, Request, Workers,
+    header,
 };
 use crate::load::{Load, Think};
 use crate::slo::{Rule, StopIf};
@@ -63,7 +64,7 @@ impl Check {
         result.map_err(|what| self.note(path, what)).ok()
     }
 
-    /// Whether a list has at least one entry and at most `limit`.
+    /// Whether a list has at most `limit` entries.
     fn counted(&mut self, path: &Path, what: &'static str, count: usize, limit: usize) -> bool {
         if count > limit {
             self.note(path, Invalid::TooMany { what, count, limit });
@@ -153,6 +154,9 @@ impl Check {
     /// Rules that read, and that differ from one another and from `before`.
     fn rules(&mut self, path: &Path, texts: &[String], before: &[Promise]) -> Vec<Promise> {
         let mut promises: Vec<Promise> = Vec::new();
+        if !self.counted(path, "rules", texts.len(), MAX_RULES) {
+            return promises;
+        }
         for (index, text) in texts.iter().enumerate() {
             let path = path.index(index);
             let Some(rule) = self.take(&path, text.parse::<Rule>()) else { continue };
@@ -199,7 +203,7 @@ impl Check {
             let timeout = self.positive_duration(&path, text)?;
             self.at_most(&path, timeout, MAX_TIMEOUT)
         });
-        let think = self.think(path, raw, load.as_ref());
+        let think = self.think(path, raw);
         let own = self.rules(&path.field("slo"), &raw.slo, promises);
         let requests = self.requests_of(path, raw);
         Some(Attack {
@@ -303,11 +307,19 @@ impl Check {
         text.map_or(Some(Duration::ZERO), |text| self.duration(path, text))
     }
 
-    fn think(&mut self, path: &Path, raw: &RawAttack, load: Option<&Load>) -> Think {
+    fn think(&mut self, path: &Path, raw: &RawAttack) -> Think {
         let Some(think) = &raw.think else { return Think::default() };
         let path = path.field("think");
-        if let Some(load) = load.filter(|load| load.is_open()) {
-            self.note(&path, Invalid::ThinkInOpenModel(load.name()));
+        // What was written, since the load itself may be wrong elsewhere.
+        let open = match &raw.load {
+            Some(RawLoad::Users { .. }) => None,
+            Some(RawLoad::Ramp { .. }) => Some("ramp"),
+            Some(RawLoad::Steps { .. }) => Some("steps"),
+            Some(RawLoad::Constant { .. }) => Some("constant"),
+            None => raw.rate.as_ref().map(|_| "constant"),
+        };
+        if let Some(load) = open {
+            self.note(&path, Invalid::ThinkInOpenModel(load));
         }
         let mut pause = |path: &Path, text: &DurationText| {
             self.duration(path, text).and_then(|pause| self.at_most(path, pause, MAX_THINK))
@@ -342,8 +354,10 @@ impl Check {
         let Some(requests) = &raw.requests else {
             return self.only_request(path, raw, shared).into_iter().collect();
         };
+        if raw.url.is_some() {
+            self.note(&path.field("url"), Invalid::UrlBesideRequests);
+        }
         for (field, there) in [
-            ("url", raw.url.is_some()),
             ("method", raw.method.is_some()),
             ("body", raw.body.is_some()),
             ("json", raw.json.is_some()),
@@ -488,6 +502,9 @@ impl Check {
     /// Valid headers, with names in lower case.
     fn headers(&mut self, path: &Path, written: &[(String, String)]) -> Vec<(String, String)> {
         let mut headers: Vec<(String, String)> = Vec::new();
+        if !self.counted(path, "headers", written.len(), MAX_HEADERS) {
+            return headers;
+        }
         for (name, value) in written {
             let path = path.field(name);
             let Some((name, value)) = self.take(&path, header::read(name, value)) else { continue };
@@ -516,13 +533,12 @@ impl Check {
         .into_iter()
         .filter_map(|(field, there)| there.then_some(field))
         .collect();
+        let written_once = written.len() == 1;
         if written.len() > 1 {
             self.note(path, Invalid::Bodies(written));
-            return (Vec::new(), headers);
         }
         if let Some(text) = raw.text {
             self.take(&path.field("body"), target::no_template(text));
-            return (text.as_bytes().to_vec(), headers);
         }
         if let Some(json) = raw.json {
             let mut template = Ok(());
@@ -535,14 +551,17 @@ impl Check {
             if !headers.iter().any(|(name, _)| name == "content-type") {
                 headers.push(("content-type".to_owned(), "application/json".to_owned()));
             }
-            return (json.compact(), headers);
         }
-        if let Some(file) = raw.file {
+        if let Some(file) = raw.file.filter(|_| written_once) {
             self.note(&path.field("body_file"), Invalid::UnreadBodyFile(file.to_owned()));
         }
-        let bytes = raw.base64.map(|text| BASE64.decode(text.trim()).map_err(Invalid::Base64));
-        let bytes = bytes.and_then(|bytes| self.take(&path.field("body_base64"), bytes));
-        (bytes.unwrap_or_default(), headers)
+        let decoded = raw.base64.and_then(|text| {
+            let bytes = BASE64.decode(text.trim()).map_err(Invalid::Base64);
+            self.take(&path.field("body_base64"), bytes)
+        });
+        let text = raw.text.map(|text| text.as_bytes().to_vec());
+        let body = text.or_else(|| raw.json.map(Json::compact)).or(decoded).unwrap_or_default();
+        (body, headers)
     }
 
     fn expect(&mut self, path: &Path, raw: Option<&RawExpect>) -> Option<u16> {

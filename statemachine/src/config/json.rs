@@ -10,7 +10,8 @@ use serde::de::{self, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Any JSON value; fields stay in order, and none occurs twice.
+/// Any JSON value; fields stay in order, and none occurs twice. A whole number
+/// that does not fit into 64 bits becomes a floating-point number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
     /// `null`

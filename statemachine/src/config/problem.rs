@@ -139,8 +139,10 @@ pub enum Shape {
     #[error("there is a second document here; one file holds one config, so remove what starts with ---")]
     SecondDocument,
     /// Nested too deeply, or an alias that multiplies.
-    #[error("it is larger than any config: {0}")]
-    TooLarge(String),
+    #[error(
+        "it is larger than any config, or its aliases multiply; the limits are 250,000 values and 32 levels"
+    )]
+    TooLarge,
     /// The same field twice.
     #[error("{0:?} is written twice")]
     Twice(String),
@@ -427,6 +429,9 @@ pub enum Invalid {
     /// A field of the short form beside `requests`.
     #[error("{0} cannot stand beside requests; move it into each of them")]
     BesideRequests(&'static str),
+    /// `url` beside `requests`.
+    #[error("url is for a single request; beside requests write base_url")]
+    UrlBesideRequests,
     /// `base_url` without `requests`.
     #[error("base_url needs requests whose paths are appended to it; for a single target write url")]
     LonelyBaseUrl,

@@ -1,15 +1,18 @@
 //! A text as a tree of values that know where they were written.
 //!
 //! YAML is read once, into this tree; both the types of `raw` and the places
-//! of problems come from it. JSON is YAML, but for tabs between its tokens and
-//! pairs of `\u` escapes.
+//! of problems come from it. JSON is YAML too, but for a few characters.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter};
 
 use super::problem::{Path, Place, Shape, ShapeError, Step};
+
+/// How deeply lists and fields may nest. A level takes some 30 KB of stack in a
+/// debug build, and a thread may have no more than 2 MB.
+const MAX_DEPTH: usize = 32;
 
 /// A value and where it starts.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,16 +43,28 @@ pub(super) struct Key {
 impl Node {
     /// Reads a YAML or JSON text of one document.
     pub(super) fn read(text: &str) -> Result<Self, Box<ShapeError>> {
-        let options = serde_saphyr::options! {
-            // `no` and `on` are words; `true` and `false` are not.
-            strict_booleans: true,
-            with_snippet: false,
-        };
-        match serde_saphyr::from_str_with_options::<Self>(text, options) {
+        let read = Self::read_yaml(text).or_else(|error| match json_as_yaml(text) {
+            Some(yaml) => Self::read_yaml(&yaml),
+            None => Err(error),
+        });
+        match read {
             Ok(Self { value: Value::Null, .. }) => Err(at_top(Shape::Empty, None)),
             Ok(node) => Ok(node),
             Err(error) => Err(shape_of(&error)),
         }
+    }
+
+    fn read_yaml(text: &str) -> Result<Self, serde_saphyr::Error> {
+        let options = serde_saphyr::options! {
+            // `no` and `on` are words; `true` and `false` are not.
+            strict_booleans: true,
+            // As YAML 1.2 has it; a postcode keeps its zeros.
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
+            with_snippet: false,
+            budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        };
+        serde_saphyr::from_str_with_options(text, options)
     }
 
     /// Where the value at `path` was written, or the nearest value around it.
@@ -72,6 +87,28 @@ impl Node {
     }
 }
 
+/// JSON may hold characters that YAML wants escaped, in its strings only.
+/// `None` if the text is no JSON, or holds no such character.
+fn json_as_yaml(text: &str) -> Option<String> {
+    let forbidden = |c: char| {
+        (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
+            || matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+    };
+    if !text.trim_start().starts_with('{') || !text.contains(forbidden) {
+        return None;
+    }
+    serde_json::from_str::<de::IgnoredAny>(text).ok()?;
+    let mut yaml = String::with_capacity(text.len());
+    for c in text.chars() {
+        if forbidden(c) {
+            let _ = write!(yaml, "\\u{:04x}", u32::from(c));
+        } else {
+            yaml.push(c);
+        }
+    }
+    Some(yaml)
+}
+
 fn at_top(what: Shape, place: Option<Place>) -> Box<ShapeError> {
     Box::new(ShapeError { what, path: Path::default(), place, excerpt: None })
 }
@@ -79,9 +116,11 @@ fn at_top(what: Shape, place: Option<Place>) -> Box<ShapeError> {
 fn shape_of(error: &serde_saphyr::Error) -> Box<ShapeError> {
     use serde_saphyr::Error;
 
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
     let place = error.location().and_then(place);
-    let message = || UserMessageFormatter.format_message(error).into_owned();
+    while let Error::AliasError { error: inner, .. } = error {
+        error = inner.without_snippet();
+    }
     let what = match error {
         Error::Eof { .. } => Shape::Empty,
         Error::MultipleDocuments { .. } => Shape::SecondDocument,
@@ -90,8 +129,8 @@ fn shape_of(error: &serde_saphyr::Error) -> Box<ShapeError> {
         | Error::AliasReplayCounterOverflow { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => Shape::TooLarge(message()),
-        _ => Shape::Syntax(message()),
+        | Error::AliasReplayStackDepthExceeded { .. } => Shape::TooLarge,
+        _ => Shape::Syntax(UserMessageFormatter.format_message(error).into_owned()),
     };
     at_top(what, place)
 }
