@@ -287,7 +287,7 @@ pub struct Measured {
     /// From intended to done, of failed requests.
     pub failure_time_ms: Times,
     /// Responses by status.
-    pub status_codes: BTreeMap<u16, u64>,
+    pub status_codes: BTreeMap<String, u64>,
     /// (failed + timed out + dropped) ÷ (scheduled − lost), 0–1.
     pub error_ratio: Option<f64>,
     /// Failed requests by class.

@@ -374,7 +374,7 @@ fn measured(name: &str, tally: &Tally, scheduled: u64, run_for: u64) -> Measured
         response_time_ms: Times::of(&tally.response_time),
         service_time_ms: Times::of(&tally.service_time),
         failure_time_ms: Times::of(&tally.failure_time),
-        status_codes: tally.status_codes.clone(),
+        status_codes: tally.status_codes.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
         error_ratio: (judged > 0).then(|| errors as f64 / judged as f64),
         errors: tally.failed.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect(),
         bytes: Bytes { sent: tally.bytes_sent, received: tally.bytes_received },

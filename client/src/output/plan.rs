@@ -1,0 +1,145 @@
+//! What a config would do, before it does.
+
+use std::fmt::Write;
+
+use deathstar_statemachine::load::Load;
+use deathstar_statemachine::plan::Plan;
+use deathstar_statemachine::schedule::Schedule;
+use deathstar_statemachine::units::display_duration;
+use serde::Serialize;
+
+use super::format::{counted, grouped, rate, seconds};
+
+/// A plan in short, for people and programs. Rates are per second, times in
+/// seconds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    name: String,
+    mode: String,
+    workers: u32,
+    connections_per_worker: u32,
+    slices: u32,
+    duration_s: f64,
+    requests: Option<u64>,
+    attacks: Vec<AttackSummary>,
+    cost_usd: f64,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct AttackSummary {
+    name: String,
+    profile: String,
+    describes: String,
+    starts_at_s: f64,
+    duration_s: f64,
+    requests: Option<u64>,
+    users: Option<u32>,
+    peak_rate: f64,
+    peak_rate_per_worker: f64,
+    timeout_s: f64,
+    mix: Vec<(String, u32)>,
+    slo: Vec<String>,
+}
+
+impl Summary {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let attacks = plan.config.attacks().iter().zip(plan.spans()).map(|(attack, span)| {
+            let peak_rate = attack.load.peak_rate().as_per_second();
+            AttackSummary {
+                name: attack.name.clone(),
+                profile: attack.load.name().to_owned(),
+                describes: describe(&attack.load),
+                starts_at_s: span.start as f64 / 1e6,
+                duration_s: (span.end - span.start) as f64 / 1e6,
+                requests: Schedule::of(&attack.load).map(|schedule| schedule.total()),
+                users: match attack.load {
+                    Load::Users { count, .. } => Some(count.get()),
+                    _ => None,
+                },
+                peak_rate,
+                peak_rate_per_worker: peak_rate / f64::from(plan.workers.get()),
+                timeout_s: attack.timeout.as_secs_f64(),
+                mix: attack.requests.iter().map(|request| (request.name.clone(), request.weight.get())).collect(),
+                slo: attack.slo.iter().map(ToString::to_string).collect(),
+            }
+        });
+        Self {
+            name: plan.config.name().to_owned(),
+            mode: plan.place.mode.clone(),
+            workers: plan.workers.get(),
+            connections_per_worker: plan.connections.get(),
+            slices: plan.slices(0, plan.load_end()),
+            duration_s: plan.load_end() as f64 / 1e6,
+            requests: plan.scheduled(),
+            attacks: attacks.collect(),
+            cost_usd: 0.0,
+            warnings: plan.warnings.clone(),
+        }
+    }
+
+    /// For people, ending in a line break.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        let requests = self.requests.map_or_else(
+            || "as many requests as its users get answered".to_owned(),
+            |requests| counted(requests, "request"),
+        );
+        let _ = writeln!(text, "{}: {requests} in {} on this machine", self.name, seconds(self.duration_s));
+        let _ = writeln!(
+            text,
+            "  {}, each with at most {}; costs nothing",
+            counted(u64::from(self.workers), "worker"),
+            counted(u64::from(self.connections_per_worker), "connection"),
+        );
+        for attack in &self.attacks {
+            let _ = writeln!(text, "\n{}  {}", attack.name, attack.describes);
+            if let Some(requests) = attack.requests {
+                let _ = writeln!(
+                    text,
+                    "  {}, at most {} and {} a worker",
+                    counted(requests, "request"),
+                    rate(attack.peak_rate),
+                    rate(attack.peak_rate_per_worker)
+                );
+            }
+            let _ = writeln!(
+                text,
+                "  from {} to {}; a request may take {}",
+                seconds(attack.starts_at_s),
+                seconds(attack.starts_at_s + attack.duration_s),
+                seconds(attack.timeout_s)
+            );
+            if attack.mix.len() > 1 {
+                let mix: Vec<String> =
+                    attack.mix.iter().map(|(name, weight)| format!("{} × {name}", grouped(u64::from(*weight)))).collect();
+                let _ = writeln!(text, "  mix: {}", mix.join(", "));
+            }
+            if !attack.slo.is_empty() {
+                let _ = writeln!(text, "  promises: {}", attack.slo.join(", "));
+            }
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(text, "\nwarning: {warning}");
+        }
+        text
+    }
+}
+
+fn describe(load: &Load) -> String {
+    match load {
+        Load::Constant { rate, duration } => format!("{rate} for {}", display_duration(*duration)),
+        Load::Ramp { from, to, over, hold } => {
+            let held = if hold.is_zero() { String::new() } else { format!(", held for {}", display_duration(*hold)) };
+            format!("from {from} to {to} over {}{held}", display_duration(*over))
+        }
+        Load::Steps { rates, each } => {
+            let rates: Vec<String> = rates.iter().map(ToString::to_string).collect();
+            format!("{}, each for {}", rates.join(", "), display_duration(*each))
+        }
+        Load::Users { count, ramp, duration } => {
+            let ramp = if ramp.is_zero() { String::new() } else { format!(", started over {}", display_duration(*ramp)) };
+            format!("{count} users for {}{ramp}", display_duration(*duration))
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A report for people: what was sent, what came back, how long it took, what
+//! may be concluded.
+
+use std::fmt::Write;
+
+use deathstar_statemachine::report::{AttackReport, Column, Measured, Promise, Report, Times, Verdict};
+
+use super::Style;
+use super::format::{bytes, counted, grouped, millis, percent, rate, seconds, time};
+
+/// The longest bar of the distribution, in characters.
+const BAR: u64 = 40;
+
+/// The most request names that are listed.
+const REQUESTS: usize = 20;
+
+/// The report as text, ending in a line break.
+pub(crate) fn report(report: &Report, style: Style) -> String {
+    let mut text = String::new();
+    head(&mut text, report, style);
+    for attack in &report.attacks {
+        one_attack(&mut text, attack, style);
+    }
+    promises(&mut text, report, style);
+    generator(&mut text, report, style);
+    text
+}
+
+/// Writing to a string does not fail, so every result below is dropped.
+fn head(text: &mut String, report: &Report, style: Style) {
+    let verdict = report.verdict.name().to_uppercase();
+    let coverage = if report.coverage.ratio >= 1.0 {
+        "all of it seen".to_owned()
+    } else {
+        format!("{} of it seen", percent(report.coverage.ratio))
+    };
+    let _ = writeln!(
+        text,
+        "{} {}  {}",
+        style.verdict(report.verdict, &style.bold(&verdict)),
+        style.bold(&report.name),
+        style.dim(&format!("run {}", report.run_id)),
+    );
+    let workers = counted(u64::from(report.coverage.workers), "worker");
+    let _ = writeln!(text, "{} of load from {workers}, {coverage}", seconds(report.duration_s));
+    for reason in &report.reasons {
+        let _ = writeln!(text, "  {} {reason}", mark(report.verdict));
+    }
+}
+
+fn one_attack(text: &mut String, attack: &AttackReport, style: Style) {
+    let Measured { name, arrivals, rate: rates, error_ratio, bytes: traffic, .. } = &attack.all;
+    let _ = writeln!(text, "\n{}  {}", style.bold(name), style.dim(&attack.profile));
+    let _ = writeln!(
+        text,
+        "  requests   {} due = {} completed + {} failed + {} timed out + {} dropped + {} lost",
+        grouped(arrivals.scheduled),
+        grouped(arrivals.completed),
+        grouped(arrivals.failed),
+        grouped(arrivals.timed_out),
+        grouped(arrivals.dropped),
+        grouped(arrivals.lost),
+    );
+    let _ = writeln!(
+        text,
+        "  rate       {} due, {} answered, {} succeeded",
+        rate(rates.scheduled),
+        rate(rates.achieved),
+        rate(rates.succeeded)
+    );
+    let _ = writeln!(text, "  errors     {}{}", error_ratio.map_or("–".to_owned(), percent), classes(&attack.all));
+    let _ = writeln!(text, "  traffic    {} sent, {} received", bytes(traffic.sent), bytes(traffic.received));
+    times(text, &attack.all, style);
+    distribution(text, &attack.distribution, style);
+    if attack.requests.len() > 1 {
+        requests(text, &attack.requests, style);
+    }
+    curve(text, attack, style);
+}
+
+/// Status codes and error classes, commonest first: `503 × 12, reset × 3`.
+fn classes(measured: &Measured) -> String {
+    let statuses = measured.status_codes.iter().map(|(status, count)| (status.clone(), *count));
+    // `status` would count the same responses again.
+    let errors = measured.errors.iter().filter(|(class, _)| *class != "status");
+    let mut all: Vec<(String, u64)> = statuses.chain(errors.map(|(class, count)| (class.clone(), *count))).collect();
+    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    if all.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = all.iter().map(|(name, count)| format!("{name} × {}", grouped(*count))).collect();
+    format!("   ({})", all.join(", "))
+}
+
+fn times(text: &mut String, measured: &Measured, style: Style) {
+    let header = ["p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "mean"];
+    let columns: String = header.iter().map(|name| format!("{name:>9}")).collect();
+    let _ = writeln!(text, "\n  {:15}{}", style.dim("milliseconds   "), style.dim(&columns));
+    let mut row = |name: &str, times: &Times| {
+        let Times { p50, p90, p95, p99, p999, p9999, max, mean, .. } = times;
+        let cells = [p50, p90, p95, p99, p999, p9999, max, mean].map(|ms| format!("{:>9}", millis(*ms)));
+        let _ = writeln!(text, "  {name:15}{}", cells.concat());
+    };
+    row("response time", &measured.response_time_ms);
+    row("service time", &measured.service_time_ms);
+    if measured.failure_time_ms.max.is_some() {
+        row("failed after", &measured.failure_time_ms);
+    }
+}
+
+fn distribution(text: &mut String, columns: &[Column], style: Style) {
+    let Some(tallest) = columns.iter().map(|column| column.count).max() else { return };
+    let _ = writeln!(text, "\n  {}", style.dim("response times, each up to"));
+    for column in columns {
+        let eighths = column.count * BAR * 8 / tallest.max(1);
+        let mut bar = "█".repeat(usize::try_from(eighths / 8).unwrap_or(0));
+        let rest = usize::try_from(eighths % 8).unwrap_or(0);
+        if rest > 0 {
+            bar.extend(['▏', '▎', '▍', '▌', '▋', '▊', '▉'].get(rest - 1));
+        } else if eighths == 0 && column.count > 0 {
+            bar.push('▏');
+        }
+        let _ = writeln!(text, "  {:>10} {bar} {}", time(Some(column.up_to_ms)), grouped(column.count));
+    }
+}
+
+fn requests(text: &mut String, requests: &[Measured], style: Style) {
+    let width = requests.iter().map(|request| request.name.chars().count()).max().unwrap_or(0).clamp(7, 32);
+    let header = format!("{:width$}{:>12}{:>10}{:>9}{:>9}", "request", "due", "errors", "p50", "p99");
+    let _ = writeln!(text, "\n  {}", style.dim(&header));
+    for request in requests.iter().take(REQUESTS) {
+        let _ = writeln!(
+            text,
+            "  {:width$}{:>12}{:>10}{:>9}{:>9}",
+            request.name,
+            grouped(request.arrivals.scheduled),
+            request.error_ratio.map_or("–".to_owned(), percent),
+            millis(request.response_time_ms.p50),
+            millis(request.response_time_ms.p99)
+        );
+    }
+    if let Some(more) = requests.len().checked_sub(REQUESTS).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  and {more} more; --output json has them all");
+    }
+}
+
+fn curve(text: &mut String, attack: &AttackReport, style: Style) {
+    if attack.curve.is_empty() {
+        return;
+    }
+    let header = format!("{:>12}{:>12}{:>9}{:>9}{:>10}", "due", "answered", "p50", "p99", "errors");
+    let _ = writeln!(text, "\n  {}", style.dim(&header));
+    for point in &attack.curve {
+        let _ = writeln!(
+            text,
+            "  {:>12}{:>12}{:>9}{:>9}{:>10}",
+            rate(point.rate),
+            rate(point.achieved),
+            millis(point.p50),
+            millis(point.p99),
+            point.error_ratio.map_or("–".to_owned(), percent)
+        );
+    }
+}
+
+fn promises(text: &mut String, report: &Report, style: Style) {
+    if report.slo.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{}", style.bold("promises"));
+    let width = report.slo.iter().map(|promise| promise.rule.len()).max().unwrap_or(0);
+    for promise in &report.slo {
+        let Promise { rule, attack, verdict, .. } = promise;
+        let line = format!(
+            "{} {rule:width$}  {}",
+            mark(*verdict),
+            format_args!("{} on {attack}: {}", verdict.name(), observed(promise))
+        );
+        let _ = writeln!(text, "  {}", style.verdict(*verdict, &line));
+    }
+}
+
+fn observed(promise: &Promise) -> String {
+    let Some(value) = promise.observed else { return "nothing was observed".to_owned() };
+    let metric = promise.rule.split(' ').next().unwrap_or_default();
+    match metric {
+        "errors" | "achieved" => percent(value),
+        "rate" => rate(value),
+        _ => time(Some(value)),
+    }
+}
+
+fn generator(text: &mut String, report: &Report, style: Style) {
+    let generator = &report.generator;
+    let cpu = generator.cpu_ratio.map_or("unknown".to_owned(), percent);
+    let sockets = generator.sockets_max.map_or(String::new(), |sockets| format!(", {sockets} open files"));
+    let verdict = if generator.limited { "was limited" } else { "kept up" };
+    let _ = writeln!(
+        text,
+        "\n{}  {verdict}: requests left {} late (p99; {} at most), CPU {cpu}, {} in flight at most{sockets}",
+        style.bold("generator"),
+        time(generator.pacing_lag_ms.p99),
+        time(generator.pacing_lag_ms.max),
+        grouped(generator.in_flight_max),
+    );
+    for limit in &generator.limits {
+        let _ = writeln!(text, "  {} {limit}", mark(Verdict::Inconclusive));
+    }
+    if let Some(needed) = generator.workers_needed {
+        let _ = writeln!(text, "  {needed} workers would do");
+    }
+}
+
+const fn mark(verdict: Verdict) -> char {
+    match verdict {
+        Verdict::Passed => '✓',
+        Verdict::Failed => '✗',
+        Verdict::Inconclusive => '?',
+    }
+}
