@@ -49,9 +49,9 @@ pub(crate) enum CommandError {
 impl CommandError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::BadInput(_) | Self::Task(TaskError::BadConfig(_) | TaskError::OverLimit(_)) => {
-                Exit::BadInput
-            }
+            Self::Config(_)
+            | Self::BadInput(_)
+            | Self::Task(TaskError::BadConfig(_) | TaskError::OverLimit(_)) => Exit::BadInput,
             Self::Home(_) | Self::Task(_) | Self::Output(_) | Self::Broken(_) => Exit::Broken,
         }
     }
@@ -124,7 +124,8 @@ fn print(text: &str) -> Result<(), CommandError> {
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| CommandError::Broken(error.to_string()))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| CommandError::Broken(error.to_string()))?;
     print(&format!("{text}\n"))
 }
 

@@ -31,18 +31,22 @@ pub(crate) enum ConfigFileError {
 /// When it cannot be read, or does not hold.
 pub(crate) fn read(path: &Path) -> Result<Config, ConfigFileError> {
     let bytes = if path == Path::new("-") { limited(path, io::stdin()) } else { read_file(path) }?;
-    let text = String::from_utf8(bytes)
-        .map_err(|error| ConfigFileError::NotText { path: path.to_owned(), at: error.utf8_error().valid_up_to() })?;
+    let text = String::from_utf8(bytes).map_err(|error| ConfigFileError::NotText {
+        path: path.to_owned(),
+        at: error.utf8_error().valid_up_to(),
+    })?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let body_file = |name: &str| read_file(&folder.join(name)).map_err(|error| error.to_string());
-    Config::from_text(&text, body_file).map_err(|error| ConfigFileError::Config { path: path.to_owned(), error })
+    Config::from_text(&text, body_file)
+        .map_err(|error| ConfigFileError::Config { path: path.to_owned(), error })
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, ConfigFileError> {
     if path.is_dir() {
         return Err(ConfigFileError::Directory { path: path.to_owned() });
     }
-    let file = fs::File::open(path).map_err(|source| ConfigFileError::Read { path: path.to_owned(), source })?;
+    let file =
+        fs::File::open(path).map_err(|source| ConfigFileError::Read { path: path.to_owned(), source })?;
     limited(path, file)
 }
 

@@ -29,13 +29,16 @@ use deathstar_worker::ports::{Control, WorkerTable};
 use deathstar_worker::transport::rich::Rich;
 use deathstar_worker::transport::{Transport, TransportError};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock;
 
 /// The function name that the definition's tasks call.
 const CONTROLLER: &str = "controller";
+
+/// The error of an execution that came to its own end, a failed one.
+const OUTCOME: &str = "DeathStar.RunFailed";
 
 /// How an execution of the definition ended.
 #[derive(Debug)]
@@ -101,12 +104,38 @@ impl Embedded {
         let start = Start { run: run.clone(), config: at };
         let input = serde_json::to_value(start).map_err(|error| TaskError::Broken(error.to_string()))?;
         let mut execution = Execution::start(&self.definition, run.as_str(), clock::now(), input);
-        let result = self.drive(&mut execution).await;
+        let mut result = self.drive(&mut execution).await;
+        if let Err(failure) = &result
+            && failure.error != OUTCOME
+        {
+            // What the definition cannot catch: a time-out of the whole, a bug
+            // in it, or a Report that failed. On AWS a rule on the execution's
+            // status does this.
+            if let Err(again) = self.release(run, failure).await {
+                result = Err(again);
+            }
+        }
         // A worker whose call timed out, or whose sibling failed, may still run;
         // it obeys the run's mark within seconds.
         self.ports.functions.idle().await;
         let trace = execution.trace().iter().map(ToString::to_string).collect();
         Ok(Ended { result, trace })
+    }
+
+    /// Tears down and reports a run whose execution ended outside its own
+    /// definition.
+    async fn release(&self, run: &RunId, failure: &Failure) -> Result<(), Failure> {
+        let unplanned = |error: TaskError| self::failure(&error);
+        if self.ports.table.plan(run).await.map_err(unplanned)?.is_none() {
+            return Ok(());
+        }
+        let tear_down = json!({ "task": "TearDown", "run": run });
+        call(&self.ports, CONTROLLER, tear_down).await?;
+        if self.ports.table.report(run).await.map_err(unplanned)?.is_none() {
+            let report = json!({ "task": "Report", "run": run, "state": { "failure": failure } });
+            call(&self.ports, CONTROLLER, report).await?;
+        }
+        Ok(())
     }
 
     /// Does what the execution asks for until it has ended.
@@ -128,9 +157,9 @@ impl Embedded {
                         pending.spawn(async move {
                             let call = call(&ports, &function, payload);
                             let outcome = match timeout {
-                                Some(timeout) => {
-                                    tokio::time::timeout(timeout, call).await.unwrap_or(Err(Failure::timeout()))
-                                }
+                                Some(timeout) => tokio::time::timeout(timeout, call)
+                                    .await
+                                    .unwrap_or(Err(Failure::timeout())),
                                 None => call.await,
                             };
                             Event::Called(id, outcome)
@@ -183,16 +212,16 @@ async fn call(ports: &EmbeddedPorts, function: &str, payload: Value) -> Result<V
     if function == CONTROLLER {
         // The round trip through text is what the platform does, so a message
         // that does not survive it fails here, too.
-        let payload = round_trip(payload)?;
+        let payload = round_trip(&payload)?;
         let answer = run_task(ports, payload).await.map_err(|error| failure(&error))?;
-        return round_trip(answer);
+        return round_trip(&answer);
     }
-    round_trip(ports.functions.invoke(function, round_trip(payload)?).await?)
+    round_trip(&ports.functions.invoke(function, round_trip(&payload)?).await?)
 }
 
-fn round_trip(value: Value) -> Result<Value, Failure> {
-    let broken = |error: serde_json::Error| Failure::new("States.Runtime", error.to_string());
-    serde_json::from_str(&serde_json::to_string(&value).map_err(broken)?).map_err(broken)
+fn round_trip(value: &Value) -> Result<Value, Failure> {
+    let text = value.to_string();
+    serde_json::from_str(&text).map_err(|error| Failure::new("States.Runtime", error.to_string()))
 }
 
 fn failure(error: &TaskError) -> Failure {
@@ -211,8 +240,10 @@ fn worker_code<T: Transport + 'static>(
 ) -> Box<Code> {
     Box::new(move |invocation: Invocation| {
         let broken = |error: &dyn std::fmt::Display| Failure::new("DeathStar.Broken", error.to_string());
-        let input: WorkerInput = serde_json::from_value(invocation.payload).map_err(|error| broken(&error))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| broken(&e))?;
+        let input: WorkerInput =
+            serde_json::from_value(invocation.payload).map_err(|error| broken(&error))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| broken(&e))?;
         let table = EmbeddedWorkerTable(table.clone());
         let work = handler::handle(&table, &SystemClock, &input, &invocation.token, transport.clone());
         let output = runtime.block_on(work).map_err(|error| failure(&error))?;

@@ -53,7 +53,8 @@ impl Home {
     /// # Errors
     /// When there is nowhere to put it, or it cannot be made.
     pub fn open(path: Option<PathBuf>) -> Result<Self, HomeError> {
-        let usual = || directories::ProjectDirs::from("", "", "deathstar").map(|dirs| dirs.data_dir().to_owned());
+        let usual =
+            || directories::ProjectDirs::from("", "", "deathstar").map(|dirs| dirs.data_dir().to_owned());
         let path = path.or_else(usual).ok_or(HomeError::Nowhere)?;
         let home = Self { path };
         fs::create_dir_all(home.locks()).map_err(|source| home.error(source))?;

@@ -32,8 +32,10 @@ const SLICE: Duration = Duration::from_secs(600);
 /// How long a worker may live: what the definition, which is AWS's, allows.
 const INVOCATION: Duration = Duration::from_secs(900);
 
-/// Raises the soft limit on open files to the hard limit, and says what it is.
-pub fn raise_file_limit() -> u64 {
+/// How many files this process may open, once the soft limit has been raised to
+/// the hard one.
+#[must_use]
+pub fn open_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         // Refused at worst: then the soft limit stays what it is.
@@ -46,8 +48,9 @@ pub fn raise_file_limit() -> u64 {
 #[must_use]
 pub fn place() -> Place {
     let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-    let sockets = raise_file_limit().saturating_sub(RESERVED).min(MOST_SOCKETS);
-    let at_least_one = |number: u64| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+    let sockets = open_file_limit().saturating_sub(RESERVED).min(MOST_SOCKETS);
+    let at_least_one =
+        |number: u64| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
     Place {
         mode: "embedded".to_owned(),
         cores: at_least_one(cores as u64),

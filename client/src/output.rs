@@ -19,13 +19,11 @@ pub(crate) struct Style {
 }
 
 impl Style {
-    /// Plain text.
-    #[cfg(test)]
-    pub(crate) const PLAIN: Self = Self { color: false };
-
     /// From the flag, the environment and the terminal.
     pub(crate) fn choose(color: Color) -> Self {
-        let auto = || std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        let auto = || {
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+        };
         Self {
             color: match color {
                 Color::Always => true,

@@ -101,7 +101,7 @@ impl Progress {
         }
         let (ended, errors) = counts.windows.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let whole_s = (recent.end - recent.start) / 1_000_000;
-        let rate = if whole_s == 0 { 0 } else { ended_recently / whole_s };
+        let rate = ended_recently.checked_div(whole_s).unwrap_or(0);
         let p99 = times.quantile_ms(0.99).map_or("–".to_owned(), |ms| format!("{ms:.1} ms"));
         self.bar.set_position(elapsed.min(self.duration_s));
         self.bar.set_message(format!("{rate}/s  p99 {p99}  {errors} errors of {ended}"));

@@ -38,6 +38,7 @@ pub use draw::{ErrorRatio, ErrorRatioError};
 pub use metrics::Counts;
 
 use self::http::Service;
+use crate::machine;
 
 /// How long a target that stops lets requests in flight finish.
 pub const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -88,7 +89,8 @@ impl Target {
     // Async, so that it cannot be called where there is no runtime by mistake.
     #[expect(clippy::unused_async, reason = "a runtime is needed, and a future says so")]
     pub async fn start(config: TargetConfig) -> Result<Self, TargetError> {
-        listener::raise_file_limit();
+        // As many connections as the machine allows.
+        let _ = machine::open_file_limit();
         let port = config.port();
         let (socket, address) = listener::bind(port).map_err(|source| TargetError::Bind { port, source })?;
         let clock = clock::Clock::start();

@@ -54,7 +54,6 @@ pub type TableResult<T> = Result<T, TaskError>;
 /// The run's table. Every write is idempotent. All methods fail with
 /// [`TaskError::TableUnavailable`] when the table cannot be reached, and with
 /// [`TaskError::Broken`] when a row is not what it must be.
-#[expect(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Table: Send + Sync {
     /// Stores a config under its name and version.
     fn put_config(&self, at: &ConfigRef, config: &Config) -> impl Future<Output = TableResult<()>> + Send;
@@ -151,7 +150,6 @@ pub enum FunctionState {
 
 /// Worker functions. All methods fail with [`TaskError::Throttled`] when the
 /// platform wants us to slow down.
-#[expect(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Functions: Send + Sync {
     /// Creates a function; one that exists already is as good.
     fn create(&self, name: &str) -> impl Future<Output = Result<(), TaskError>> + Send;

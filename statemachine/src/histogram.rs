@@ -43,13 +43,13 @@ impl Histogram {
     fn with_digits(digits: u8) -> Self {
         // Resizing keeps an idle series at a few kilobytes; `record` keeps it
         // within the hour.
-        Self(Hdr::new(digits).expect("two and three digits are valid"))
+        Self(Hdr::new(digits).unwrap_or_else(|error| unreachable!("{digits} digits are valid: {error}")))
     }
 
     /// Counts one time. Times beyond an hour count as an hour.
     pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(MAX_MICROS).min(MAX_MICROS);
-        self.0.record(micros).expect("it resizes up to an hour");
+        self.0.record(micros).unwrap_or_else(|error| unreachable!("it resizes up to an hour: {error}"));
     }
 
     /// Adds the counts of another.
@@ -57,7 +57,7 @@ impl Histogram {
         if other.0.is_empty() {
             return;
         }
-        self.0.add(&other.0).expect("it resizes up to an hour");
+        self.0.add(&other.0).unwrap_or_else(|error| unreachable!("it resizes up to an hour: {error}"));
     }
 
     /// How many times were counted.

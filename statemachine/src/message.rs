@@ -127,7 +127,7 @@ pub struct ReportInput {
     /// The run.
     pub run: RunId,
     /// The execution's state; its `failure`, when there is one, is what the
-    /// guard or the tear-down caught.
+    /// guard caught, its `tear_down_failure` what the tear-down did.
     pub state: Value,
 }
 
@@ -143,9 +143,10 @@ pub struct CaughtFailure {
 }
 
 impl ReportInput {
-    /// What failed, if anything did.
+    /// What failed, if anything did: the run itself before its tear-down.
     #[must_use]
     pub fn failure(&self) -> Option<CaughtFailure> {
-        serde_json::from_value(self.state.get("failure")?.clone()).ok()
+        let caught = |name: &str| serde_json::from_value(self.state.get(name)?.clone()).ok();
+        caught("failure").or_else(|| caught("tear_down_failure"))
     }
 }

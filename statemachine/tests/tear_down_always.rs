@@ -354,7 +354,7 @@ proptest! {
         let (world, outcome) = drive(&script);
         prop_assert_eq!(world.calls["TearDown"], TEAR_DOWN_ATTEMPTS);
         prop_assert_eq!(world.reports.len(), 1);
-        prop_assert!(world.reports[0]["failure"]["Error"].is_string());
+        prop_assert!(world.reports[0]["tear_down_failure"]["Error"].is_string());
         prop_assert_eq!(outcome.unwrap_err().error, "DeathStar.RunFailed");
     }
 

@@ -20,6 +20,7 @@ pub trait WallClock {
 pub struct SystemClock;
 
 impl WallClock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the worker's one clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -72,6 +73,12 @@ impl LoadClock {
         let offset = i64::try_from(offset.as_nanos()).unwrap_or(i64::MAX);
         let ahead = u64::try_from(offset.saturating_sub(self.offset)).unwrap_or(0);
         self.base + Duration::from_nanos(ahead)
+    }
+
+    /// Whether an offset is yet to come; so is all of the load before its start.
+    #[must_use]
+    pub fn is_ahead(&self, offset: Duration) -> bool {
+        self.instant_of(offset) > monotonic()
     }
 
     /// Sleeps until an offset; returns at once when it has passed.

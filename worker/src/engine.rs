@@ -201,7 +201,7 @@ impl<T: Transport + 'static> Engine<T> {
         while let Some(ended) = sending.try_join_next() {
             rethrow(ended);
         }
-        if intended > self.clock.now() {
+        if self.clock.is_ahead(intended) {
             *in_a_row = 0;
             let stopped = self.stopped.notified();
             tokio::select! {

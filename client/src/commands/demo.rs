@@ -35,7 +35,8 @@ pub(super) fn demo(home: Option<PathBuf>, style: Style) -> Result<Exit, CommandE
         target.address()
     );
     eprintln_quietly(&format!("the config of this run:\n\n{}", indented(&text)));
-    let config = Config::from_text(&text, |_| Err("the demo has no files".to_owned())).map_err(|error| broken(&error))?;
+    let config = Config::from_text(&text, |_| Err("the demo has no files".to_owned()))
+        .map_err(|error| broken(&error))?;
     let ended = execute(home, &config, None, false)?;
     let counted = target.stop();
     if let Some(report) = &ended.report {

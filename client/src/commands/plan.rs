@@ -14,8 +14,8 @@ pub(super) fn plan(path: &Path, output: Output) -> Result<Exit, CommandError> {
     let config = config_file::read(path)?;
     let now = clock::now();
     let run = RunId::of(config.name(), now, 0);
-    let plan =
-        Plan::new(run, config, machine::place(), now).map_err(|error| CommandError::BadInput(error.to_string()))?;
+    let plan = Plan::new(run, config, machine::place(), now)
+        .map_err(|error| CommandError::BadInput(error.to_string()))?;
     let summary = output::plan::Summary::of(&plan);
     match output {
         Output::Text => print(&summary.text())?,

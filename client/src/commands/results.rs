@@ -30,7 +30,9 @@ pub(super) fn results(
         let alive = home.is_alive(&run);
         let report = service::results(&table, &run, !alive).await?.ok_or_else(|| unknown(&run))?;
         if alive {
-            eprintln_quietly(&format!("run {run} is still under way; this is what it has written down so far"));
+            eprintln_quietly(&format!(
+                "run {run} is still under way; this is what it has written down so far"
+            ));
         }
         match output {
             Output::Text => print(&output::text::report(&report, style))?,
@@ -70,7 +72,9 @@ pub(super) fn stop(home: Option<PathBuf>, run: &RunId) -> Result<Exit, CommandEr
             return Err(CommandError::BadInput(format!("run {run} is not under way: {state}")));
         }
         table.request_stop(run, &Stop::Requested).await?;
-        eprintln_quietly(&format!("asked run {run} to stop; its load ends within 2 s, and it reports as ever"));
+        eprintln_quietly(&format!(
+            "asked run {run} to stop; its load ends within 2 s, and it reports as ever"
+        ));
         Ok(Exit::Passed)
     })
 }

@@ -58,7 +58,8 @@ pub(super) fn execute(
             return Err(CommandError::BadInput(format!("there is a run {run} already; choose another --id")));
         }
         let _lock = home.lock(&run)?;
-        let mut signals = Signals::listen().map_err(|error| CommandError::Broken(format!("no signals: {error}")))?;
+        let mut signals =
+            Signals::listen().map_err(|error| CommandError::Broken(format!("no signals: {error}")))?;
         let embedded = Embedded::new(table.clone(), place);
         let progress = Progress::start(&run, &plan, quiet);
         let running = embedded.run(&run, config);
@@ -89,9 +90,14 @@ pub(super) fn execute(
     })
 }
 
-fn conclude(report: Option<Report>, result: Result<serde_json::Value, Failure>, run: &RunId) -> Result<Ended, CommandError> {
+fn conclude(
+    report: Option<Report>,
+    result: Result<serde_json::Value, Failure>,
+    run: &RunId,
+) -> Result<Ended, CommandError> {
     let Some(report) = report else {
-        let failure = result.err().map_or_else(|| "it wrote no report".to_owned(), |failure| failure.to_string());
+        let failure =
+            result.err().map_or_else(|| "it wrote no report".to_owned(), |failure| failure.to_string());
         return Err(CommandError::Broken(format!(
             "run {run} failed: {failure}; deathstar results {run} shows what it had written down"
         )));

@@ -38,7 +38,11 @@ pub(super) fn time(ms: Option<f64>) -> String {
 
 /// A rate: `500.0/s`, `12,000/s`.
 pub(super) fn rate(per_second: f64) -> String {
-    if per_second < 1000.0 { format!("{per_second:.1}/s") } else { format!("{}/s", grouped_float(per_second)) }
+    if per_second < 1000.0 {
+        format!("{per_second:.1}/s")
+    } else {
+        format!("{}/s", grouped_float(per_second))
+    }
 }
 
 /// A ratio of 0–1 as a percentage that never rounds a few errors away.
@@ -78,7 +82,11 @@ pub(super) fn seconds(seconds: f64) -> String {
 }
 
 fn grouped_float(number: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and a display only")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positive, and a display only"
+    )]
     grouped(number.round() as u64)
 }
 

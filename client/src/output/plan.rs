@@ -60,7 +60,11 @@ impl Summary {
                 peak_rate,
                 peak_rate_per_worker: peak_rate / f64::from(plan.workers.get()),
                 timeout_s: attack.timeout.as_secs_f64(),
-                mix: attack.requests.iter().map(|request| (request.name.clone(), request.weight.get())).collect(),
+                mix: attack
+                    .requests
+                    .iter()
+                    .map(|request| (request.name.clone(), request.weight.get()))
+                    .collect(),
                 slo: attack.slo.iter().map(ToString::to_string).collect(),
             }
         });
@@ -111,8 +115,11 @@ impl Summary {
                 seconds(attack.timeout_s)
             );
             if attack.mix.len() > 1 {
-                let mix: Vec<String> =
-                    attack.mix.iter().map(|(name, weight)| format!("{} × {name}", grouped(u64::from(*weight)))).collect();
+                let mix: Vec<String> = attack
+                    .mix
+                    .iter()
+                    .map(|(name, weight)| format!("{} × {name}", grouped(u64::from(*weight))))
+                    .collect();
                 let _ = writeln!(text, "  mix: {}", mix.join(", "));
             }
             if !attack.slo.is_empty() {
@@ -130,7 +137,11 @@ fn describe(load: &Load) -> String {
     match load {
         Load::Constant { rate, duration } => format!("{rate} for {}", display_duration(*duration)),
         Load::Ramp { from, to, over, hold } => {
-            let held = if hold.is_zero() { String::new() } else { format!(", held for {}", display_duration(*hold)) };
+            let held = if hold.is_zero() {
+                String::new()
+            } else {
+                format!(", held for {}", display_duration(*hold))
+            };
             format!("from {from} to {to} over {}{held}", display_duration(*over))
         }
         Load::Steps { rates, each } => {
@@ -138,7 +149,11 @@ fn describe(load: &Load) -> String {
             format!("{}, each for {}", rates.join(", "), display_duration(*each))
         }
         Load::Users { count, ramp, duration } => {
-            let ramp = if ramp.is_zero() { String::new() } else { format!(", started over {}", display_duration(*ramp)) };
+            let ramp = if ramp.is_zero() {
+                String::new()
+            } else {
+                format!(", started over {}", display_duration(*ramp))
+            };
             format!("{count} users for {}{ramp}", display_duration(*duration))
         }
     }

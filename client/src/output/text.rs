@@ -68,7 +68,12 @@ fn one_attack(text: &mut String, attack: &AttackReport, style: Style) {
         rate(rates.achieved),
         rate(rates.succeeded)
     );
-    let _ = writeln!(text, "  errors     {}{}", error_ratio.map_or("–".to_owned(), percent), classes(&attack.all));
+    let _ = writeln!(
+        text,
+        "  errors     {}{}",
+        error_ratio.map_or("–".to_owned(), percent),
+        classes(&attack.all)
+    );
     let _ = writeln!(text, "  traffic    {} sent, {} received", bytes(traffic.sent), bytes(traffic.received));
     times(text, &attack.all, style);
     distribution(text, &attack.distribution, style);
@@ -83,7 +88,8 @@ fn classes(measured: &Measured) -> String {
     let statuses = measured.status_codes.iter().map(|(status, count)| (status.clone(), *count));
     // `status` would count the same responses again.
     let errors = measured.errors.iter().filter(|(class, _)| *class != "status");
-    let mut all: Vec<(String, u64)> = statuses.chain(errors.map(|(class, count)| (class.clone(), *count))).collect();
+    let mut all: Vec<(String, u64)> =
+        statuses.chain(errors.map(|(class, count)| (class.clone(), *count))).collect();
     all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     if all.is_empty() {
         return String::new();

@@ -40,16 +40,6 @@ pub(super) fn bind(port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Raises the soft limit of open files to the hard one, for as many
-/// connections as the machine allows. Failing that, fewer will do.
-pub(super) fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
-    }
-}
-
 /// Serves until `stop` resolves, then lets what is in flight finish for up to
 /// `grace`, and drops the rest. The port is free as soon as `stop` resolves.
 pub(super) async fn run(

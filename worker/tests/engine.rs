@@ -1,0 +1,297 @@
+//! The engine under a clock that tests own: what leaves, when, and how it is
+//! counted. The target is a transport with behaviour, not a mock.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::unchecked_time_subtraction, reason = "the test's own times are in order")]
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::time::Duration;
+
+use deathstar_statemachine::config::{Config, Request};
+use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::plan::{Place, Plan, Span};
+use deathstar_statemachine::window::{ErrorClass, Tally};
+use deathstar_worker::clock::{self, LoadClock, WallClock};
+use deathstar_worker::engine::Engine;
+use deathstar_worker::transport::{Call, Reply, Transport, TransportError};
+use jiff::Timestamp;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+
+/// How long after the test's start the load starts.
+const LEAD: Duration = Duration::from_millis(100);
+
+/// A wall clock that stands still: the test's start.
+struct Wall;
+
+impl WallClock for Wall {
+    fn now(&self) -> Timestamp {
+        "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+}
+
+/// Answers request after request as `behaviour` says, and keeps when each
+/// left, from the start of the load.
+struct Target<F> {
+    start: Instant,
+    behaviour: F,
+    left_at: Rc<RefCell<Vec<i128>>>,
+}
+
+impl<F, A> Transport for Target<F>
+where
+    F: Fn(usize, Duration) -> A,
+    A: Future<Output = Reply>,
+{
+    type Prepared = String;
+
+    fn prepare(&self, request: &Request) -> Result<String, TransportError> {
+        Ok(request.name.clone())
+    }
+
+    async fn exchange(&self, _: &String, call: &Call) -> Reply {
+        let now = clock::monotonic();
+        let ahead = i128::try_from(self.start.saturating_duration_since(now).as_micros()).unwrap();
+        let since = now.saturating_duration_since(self.start);
+        let number = self.left_at.borrow().len();
+        self.left_at.borrow_mut().push(i128::try_from(since.as_micros()).unwrap() - ahead);
+        call.mark_sent(now, 100);
+        let answer = (self.behaviour)(number, since);
+        tokio::time::timeout(call.timeout(), answer).await.unwrap_or(Reply::TimedOut)
+    }
+}
+
+const OK: Reply = Reply::Response { status: 200 };
+
+async fn answer_in(time: Duration, reply: Reply) -> Reply {
+    tokio::time::sleep(time).await;
+    reply
+}
+
+fn plan(attack: &str, workers: u32) -> Plan {
+    let text = format!(
+        "name: test\nworkers: {workers}\nattacks:\n  - name: a\n    url: http://127.0.0.1:1/\n{attack}"
+    );
+    let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
+    let many = NonZeroU32::new(10_000).unwrap();
+    let place = Place {
+        mode: "test".into(),
+        cores: many,
+        rate_per_worker: many,
+        sockets: many,
+        workers_share_process: true,
+        workers_per_function: many,
+        lead: LEAD,
+        checkpoint: Duration::from_secs(1),
+        slice: Duration::from_secs(600),
+        invocation: Duration::from_secs(900),
+    };
+    let run: RunId = "test".parse().unwrap();
+    Plan::new(run, config, place, Wall.now()).unwrap()
+}
+
+/// What a run of one worker came to.
+struct Seen {
+    tally: Tally,
+    /// When each request left, in microseconds from the start of the load.
+    left_at: Vec<i128>,
+    until: u64,
+}
+
+/// Runs shard `index` of a plan to its end; `stop_after` stops it early.
+async fn run<F, A>(plan: Plan, index: u32, stop_after: Option<Duration>, behaviour: F) -> Seen
+where
+    F: Fn(usize, Duration) -> A + 'static,
+    A: Future<Output = Reply>,
+{
+    let start = clock::monotonic() + LEAD;
+    let t0 = Wall.now() + LEAD;
+    let left_at = Rc::new(RefCell::new(Vec::new()));
+    let target = Target { start, behaviour, left_at: Rc::clone(&left_at) };
+    let slice = Span { start: 0, end: plan.load_end() };
+    let shard = plan.shard(index).unwrap();
+    let clock = LoadClock::new(&Wall, t0, Duration::ZERO);
+    let engine = Rc::new(Engine::new(plan, shard, slice, target, clock).unwrap());
+    let local = LocalSet::new();
+    if let Some(after) = stop_after {
+        let engine = Rc::clone(&engine);
+        local.spawn_local(async move {
+            tokio::time::sleep(LEAD + after).await;
+            engine.stop();
+        });
+    }
+    local.run_until(engine.run()).await;
+    let mut tally = Tally::total();
+    engine.totals().iter().for_each(|series| tally.add(&series.tally));
+    let until = engine.until();
+    let left_at = left_at.borrow().clone();
+    Seen { tally, left_at, until }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_leaves_when_it_is_due_and_never_before() {
+    let plan = plan("    rate: 100/s\n    duration: 2s\n", 1);
+    let seen = run(plan, 0, None, |_, _| answer_in(Duration::from_millis(3), OK)).await;
+    assert_eq!(seen.left_at.len(), 200);
+    for (n, left_at) in (0_i128..).zip(seen.left_at) {
+        let late = left_at - n * 10_000;
+        // tokio's timer counts in milliseconds, and wakes in the one after.
+        assert!((0..=1000).contains(&late), "request {n} left {late} µs late");
+    }
+    assert_eq!((seen.tally.scheduled, seen.tally.completed, seen.until), (200, 200, 2_000_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_send_what_one_would() {
+    let load = "    rate: 70/s\n    duration: 3s\n";
+    let mut together = Vec::new();
+    for index in 0..2 {
+        let seen = run(plan(load, 2), index, None, |_, _| answer_in(Duration::from_millis(1), OK)).await;
+        together.extend(seen.left_at);
+    }
+    together.sort_unstable();
+    let alone = run(plan(load, 1), 0, None, |_, _| answer_in(Duration::from_millis(1), OK)).await;
+    assert_eq!(together.len(), alone.left_at.len());
+    assert!(together.iter().zip(&alone.left_at).all(|(a, b)| (a - b).abs() <= 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_target_shows_in_the_response_time() {
+    // Everything that leaves in the second half of the first second is answered
+    // at its end: 50 of 200 requests wait, evenly from 500 ms down.
+    let stalled = |_, since: Duration| {
+        let stall = Duration::from_millis(500)..Duration::from_millis(1000);
+        let wait = if stall.contains(&since) {
+            Duration::from_millis(1000) - since
+        } else {
+            Duration::from_millis(1)
+        };
+        answer_in(wait, OK)
+    };
+    let seen = run(plan("    rate: 100/s\n    duration: 2s\n", 1), 0, None, stalled).await;
+    // The waits are 500, 490, 480 … 10 ms. The 99th percentile is the 198th of
+    // 200 in order, the third longest; the 80th the 160th, the 41st longest.
+    let p99 = seen.tally.response_time.quantile_ms(0.99).unwrap();
+    assert!((480.0..=481.0).contains(&p99), "{p99}");
+    let p80 = seen.tally.response_time.quantile_ms(0.80).unwrap();
+    assert!((100.0..=101.2).contains(&p80), "{p80}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_closed_model_sends_less_to_a_stalled_target() {
+    let stalled = |_, since: Duration| {
+        let stall = Duration::from_millis(500)..Duration::from_millis(1000);
+        let wait = if stall.contains(&since) {
+            Duration::from_millis(1000) - since
+        } else {
+            Duration::from_millis(10)
+        };
+        answer_in(wait, OK)
+    };
+    let load = "    load: { users: { count: 1, ramp: 0s, for: 2s } }\n";
+    let seen = run(plan(load, 1), 0, None, stalled).await;
+    // One user: about 50 requests, one long wait, about 100 requests.
+    assert!((135..=155).contains(&seen.tally.scheduled), "{}", seen.tally.scheduled);
+    let p99 = seen.tally.response_time.quantile_ms(0.99).unwrap();
+    assert!(p99 < 15.0, "the closed model hides the stall: {p99}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_times_out_at_its_timeout() {
+    let load = "    rate: 10/s\n    duration: 1s\n    timeout: 250ms\n";
+    let seen = run(plan(load, 1), 0, None, |_, _| std::future::pending()).await;
+    assert_eq!((seen.tally.scheduled, seen.tally.timed_out), (10, 10));
+    let [min, max] = [seen.tally.service_time.min_ms(), seen.tally.service_time.max_ms()].map(Option::unwrap);
+    assert!(min >= 249.75 && max <= 250.25, "{min} to {max}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_are_told_apart_and_do_not_flatter() {
+    let load = "    rate: 100/s\n    duration: 1s\n";
+    let behaviour = |number: usize, _| {
+        let reply = match number % 4 {
+            0 => Reply::Response { status: 503 },
+            1 => Reply::Failed { class: ErrorClass::Refused, status: None },
+            2 => Reply::Failed { class: ErrorClass::Body, status: Some(200) },
+            _ => OK,
+        };
+        answer_in(Duration::from_millis(if number % 4 == 3 { 50 } else { 1 }), reply)
+    };
+    let seen = run(plan(load, 1), 0, None, behaviour).await;
+    assert_eq!((seen.tally.completed, seen.tally.failures()), (25, 75));
+    let class = |class| seen.tally.failed.get(&class).copied();
+    assert_eq!(
+        [ErrorClass::Status, ErrorClass::Refused, ErrorClass::Body].map(class),
+        [Some(25), Some(25), Some(25)]
+    );
+    assert!(seen.tally.response_time.min_ms().unwrap() >= 49.0, "fast failures are not response times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_load_and_gives_what_is_in_flight_a_grace() {
+    let load = "    rate: 100/s\n    duration: 60s\n    timeout: 30s\n";
+    let started = clock::monotonic();
+    // Even requests never answer; odd ones take 600 ms.
+    let behaviour = |number: usize, _| async move {
+        if number.is_multiple_of(2) {
+            std::future::pending().await
+        } else {
+            answer_in(Duration::from_millis(600), OK).await
+        }
+    };
+    let seen = run(plan(load, 1), 0, Some(Duration::from_millis(1500)), behaviour).await;
+    let took = clock::monotonic() - started;
+    assert!(took <= LEAD + Duration::from_millis(1500 + 1010), "stopped within its grace: {took:?}");
+    assert!((1_500_000..1_502_000).contains(&seen.until), "{}", seen.until);
+    let tally = &seen.tally;
+    // Due before the stop: one every 10 ms.
+    assert_eq!(tally.scheduled, seen.until.div_ceil(10_000));
+    assert_eq!(tally.failed.get(&ErrorClass::Aborted), Some(&tally.scheduled.div_ceil(2)));
+    assert_eq!(tally.ended(), tally.scheduled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_comes_late_drops_what_was_due_before() {
+    let plan = plan("    rate: 100/s\n    duration: 2s\n", 1);
+    let start = clock::monotonic();
+    let left_at = Rc::new(RefCell::new(Vec::new()));
+    let behaviour = |_, _| answer_in(Duration::from_millis(1), OK);
+    let target = Target { start, behaviour, left_at: Rc::clone(&left_at) };
+    let slice = Span { start: 0, end: plan.load_end() };
+    let shard = plan.shard(0).unwrap();
+    let engine =
+        Engine::new(plan, shard, slice, target, LoadClock::new(&Wall, Wall.now(), Duration::ZERO)).unwrap();
+    let engine = Rc::new(engine);
+    // The worker was made at the start of the load, and runs 495 ms later.
+    tokio::time::advance(Duration::from_millis(495)).await;
+    LocalSet::new().run_until(engine.run()).await;
+    let mut tally = Tally::total();
+    engine.totals().iter().for_each(|series| tally.add(&series.tally));
+    assert_eq!((tally.scheduled, tally.dropped, tally.completed), (200, 50, 150));
+    assert_eq!(left_at.borrow().len(), 150);
+    assert!(left_at.borrow()[0] >= 500_000, "no burst makes up for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_think_and_share_the_workers() {
+    // 3 users of 5 over 2 workers: users 0, 2, 4 are worker 0's. Each cycle is
+    // 100 ms of service and 400 ms of thought: 10 requests in 5 s.
+    let load = "    load: { users: { count: 5, ramp: 0s, for: 5s } }\n    think: 400ms\n";
+    let seen = run(plan(load, 2), 0, None, |_, _| answer_in(Duration::from_millis(100), OK)).await;
+    assert!((29..=30).contains(&seen.tally.completed), "{}", seen.tally.completed);
+    let seen = run(plan(load, 2), 1, None, |_, _| answer_in(Duration::from_millis(100), OK)).await;
+    assert!((19..=20).contains(&seen.tally.completed), "{}", seen.tally.completed);
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a bug in the transport")]
+async fn a_panic_in_a_request_ends_the_worker() {
+    let behaviour = |number: usize, _| async move {
+        assert!(number < 10, "a bug in the transport");
+        OK
+    };
+    run(plan("    rate: 100/s\n    duration: 1s\n", 1), 0, None, behaviour).await;
+}
