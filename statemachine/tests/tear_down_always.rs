@@ -86,9 +86,12 @@ fn script(tear_downs: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = 
     let sizes = (0..4_u64, 1..4_usize, 0..4_usize, 1..5_u64);
     let faults = prop::collection::vec(fault(), 1..40);
     let order = prop::collection::vec(0..64_usize, 1..20);
-    // A tear-down that fails by States.DataLimitExceeded is not tried again.
-    let failing = fault().prop_filter("retried", |fault| match fault {
-        Fault::Before(name) | Fault::Halfway(name) => *name != "States.DataLimitExceeded",
+    // A tear-down that fails by States.DataLimitExceeded is not tried again, and
+    // by DeathStar.TableUnavailable not as often: it has deleted functions by
+    // name then, as the controller's tests show.
+    let once = ["States.DataLimitExceeded", "DeathStar.TableUnavailable"];
+    let failing = fault().prop_filter("retried", move |fault| match fault {
+        Fault::Before(name) | Fault::Halfway(name) => !once.contains(name),
         _ => false,
     });
     (sizes, faults, order, prop::collection::vec(failing, tear_downs)).prop_map(
