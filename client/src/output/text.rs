@@ -68,12 +68,11 @@ fn one_attack(text: &mut String, attack: &AttackReport, style: Style) {
         rate(rates.achieved),
         rate(rates.succeeded)
     );
-    let _ = writeln!(
-        text,
-        "  errors     {}{}",
-        error_ratio.map_or("–".to_owned(), percent),
-        classes(&attack.all)
-    );
+    let statuses = attack.all.status_codes.iter().map(|(status, count)| (status.as_str(), *count));
+    let _ = writeln!(text, "  answers    {}", by_count(statuses).unwrap_or_else(|| "none".to_owned()));
+    let errors = attack.all.errors.iter().map(|(class, count)| (class.as_str(), *count));
+    let errors = by_count(errors).map_or(String::new(), |errors| format!(" ({errors})"));
+    let _ = writeln!(text, "  errors     {}{errors}", error_ratio.map_or("–".to_owned(), percent));
     let _ = writeln!(text, "  traffic    {} sent, {} received", bytes(traffic.sent), bytes(traffic.received));
     times(text, &attack.all, style);
     distribution(text, &attack.distribution, style);
