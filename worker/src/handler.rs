@@ -14,6 +14,7 @@ use deathstar_statemachine::report::{Round, SliceEnd, Stop};
 use deathstar_statemachine::schedule::micros;
 use deathstar_statemachine::table::Claim;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use crate::clock::{LoadClock, WallClock};
@@ -65,12 +66,19 @@ pub async fn handle<T: Transport + 'static>(
     let engine = Engine::new(plan.clone(), shard, slice, transport, clock)
         .map_err(|error| TaskError::BadConfig(error.to_string()))?;
     let engine = Rc::new(engine);
+    let over = Notify::new();
     LocalSet::new()
         .run_until(async {
+            let attack = async {
+                engine.run().await;
+                over.notify_one();
+            };
+            let attack_and_write = async {
+                tokio::join!(attack, write_down(table, input, &engine, checkpoint_every, &over));
+            };
             tokio::select! {
-                () = engine.run() => {}
+                () = attack_and_write => {}
                 never = obey(table, input, &engine, workers, stop_if) => match never {},
-                never = write_down(table, input, &engine, checkpoint_every) => match never {},
             }
         })
         .await;
@@ -141,16 +149,21 @@ async fn obey<T: Transport + 'static>(
     }
 }
 
-/// Writes down what was seen, for ever. What could not be written is written
-/// with the next checkpoint.
+/// Writes down what was seen, until the load is over. What could not be written
+/// is written with the next checkpoint. A write that is under way is waited
+/// for: given up, it could still end after the next one, and undo it.
 async fn write_down<T: Transport + 'static>(
     table: &impl WorkerTable,
     input: &WorkerInput,
     engine: &Rc<Engine<T>>,
     every: Duration,
-) -> std::convert::Infallible {
+    over: &Notify,
+) {
     loop {
-        tokio::time::sleep(every).await;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = over.notified() => return,
+        }
         let (windows, versions) = engine.checkpoint().split();
         if !windows.is_empty() && table.checkpoint(input, windows).await.is_ok() {
             engine.written(&versions);

@@ -209,3 +209,14 @@ async fn the_last_window_survives_a_wait_for_an_earlier_one() {
     .await;
     assert_eq!(table.written(), [(0, 1000, 10, 10), (1000, 1000, 10, 10)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_write_never_undoes_a_later_one() {
+    let table = table("    rate: 10/s\n    duration: 2s\n");
+    // The second write, at 1.9 s of the load, is under way when the load ends.
+    table.writes_take.replace(vec![Duration::from_secs(1), Duration::ZERO]);
+    run(&table, 0, |_| answer_in(1)).await;
+    // Whatever is still on its way arrives.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(table.written(), [(0, 1000, 10, 10), (1000, 1000, 10, 10)]);
+}
