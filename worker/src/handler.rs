@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
 use deathstar_statemachine::plan::{Plan, Span};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
@@ -57,6 +58,11 @@ pub async fn handle<T: Transport + 'static>(
             return Ok(output(stopped));
         }
         Claim::RunOver => return Err(TaskError::RunOver(input.run.to_string())),
+    }
+    // A later slice of a run that was stopped meanwhile sends nothing.
+    if is_stopped(table, &input.run).await {
+        table.finish(input, SliceEnd { until: slice.start, totals: Vec::new() }).await?;
+        return Ok(output(true));
     }
     let clock = LoadClock::new(wall, round.t0, Duration::from_micros(round.from));
     let transport = transport(&plan).map_err(|error| TaskError::BadConfig(error.to_string()))?;
@@ -141,12 +147,17 @@ async fn obey<T: Transport + 'static>(
                 voted = table.request_stop(&input.run, Stop::Condition { rule }).await.is_ok();
             }
         }
-        // A table that is away for a moment stops nothing.
-        if table.control(&input.run).await.is_ok_and(|control| control.stop) {
+        if is_stopped(table, &input.run).await {
             stopped = true;
             engine.stop();
         }
     }
+}
+
+/// Whether the run was asked to stop. A table that is away for a moment stops
+/// nothing.
+async fn is_stopped(table: &impl WorkerTable, run: &RunId) -> bool {
+    table.control(run).await.is_ok_and(|control| control.stop)
 }
 
 /// Writes down what was seen, until the load is over. What could not be written

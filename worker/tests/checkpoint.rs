@@ -45,6 +45,7 @@ type Windows = Arc<Mutex<BTreeMap<u64, Window>>>;
 
 /// A table that keeps what it is given.
 struct Table {
+    wall: Wall,
     plan: Plan,
     round: Round,
     windows: Windows,
@@ -156,6 +157,7 @@ fn table(attack: &str) -> Table {
         judged: false,
     };
     Table {
+        wall: Wall(clock::monotonic()),
         plan,
         round,
         windows: Windows::default(),
@@ -174,8 +176,7 @@ where
     let sent = Rc::new(Cell::new(0));
     let target = Target { behaviour, sent: Rc::clone(&sent) };
     let input = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice };
-    let wall = Wall(clock::monotonic());
-    let output = handler::handle(table, &wall, &input, "token", |_| Ok(target)).await.unwrap();
+    let output = handler::handle(table, &table.wall, &input, "token", |_| Ok(target)).await.unwrap();
     (output, sent.get())
 }
 
@@ -219,4 +220,17 @@ async fn a_slow_write_never_undoes_a_later_one() {
     // Whatever is still on its way arrives.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(table.written(), [(0, 1000, 10, 10), (1000, 1000, 10, 10)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_of_a_run_that_was_stopped_sends_nothing() {
+    let table = table("    rate: 10/s\n    duration: 20m\n");
+    assert_eq!(table.round.slices, 2);
+    table.stop.set(true);
+    // Half a slice late, so that requests would be due at once.
+    tokio::time::advance(Duration::from_secs(900)).await;
+    let (output, sent) = run(&table, 1, |_| answer_in(1)).await;
+    assert_eq!((output.more, sent), (false, 0));
+    let end = table.end.borrow().clone().unwrap();
+    assert_eq!((end.until, end.totals.len()), (600_000_000, 0), "it ended before it began");
 }
