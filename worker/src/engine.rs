@@ -115,8 +115,14 @@ impl<T: Transport + 'static> Engine<T> {
     /// Stops the load where it is now, and cuts off what is in flight after
     /// [`STOP_GRACE`]. Must run within a [`tokio::task::LocalSet`].
     pub fn stop(self: &Rc<Self>) {
-        let now = micros(self.clock.now()).max(self.slice.start);
-        self.until.set(self.until.get().min(now));
+        let start = self.slice.start;
+        let until = if self.clock.is_ahead(Duration::from_micros(start)) {
+            start
+        } else {
+            // What was due in this very microsecond may have left already.
+            micros(self.clock.now()).max(start) + 1
+        };
+        self.until.set(self.until.get().min(until));
         self.stopped.notify_waiters();
         let engine = Rc::clone(self);
         tokio::task::spawn_local(async move {
@@ -180,6 +186,9 @@ impl<T: Transport + 'static> Engine<T> {
             let slot = Slot { attack, request: mix.pick(0, n), intended };
             self.recorder.borrow_mut().scheduled(slot);
             if intended < late_before {
+                // It was the generator that was late, and the report must know.
+                let lag = self.clock.now().saturating_sub(intended);
+                self.recorder.borrow_mut().released(slot, lag);
                 self.drop_arrival(slot);
             } else {
                 sending.spawn_local(Rc::clone(&self).send(slot));
@@ -261,9 +270,11 @@ impl<T: Transport + 'static> Engine<T> {
         let exchange = self.transport.exchange(&self.prepared[slot.attack][slot.request], &call);
         let mut abort = self.abort.subscribe();
         let reply = tokio::select! {
-            reply = exchange => Some(reply),
-            // The sender lives as long as the engine.
+            // First, so that nothing leaves once the grace is over. The sender
+            // lives as long as the engine.
+            biased;
             _ = abort.wait_for(|abort| *abort) => None,
+            reply = exchange => Some(reply),
         };
         let done = clock::monotonic();
         let Some(sent) = call.sent() else { return self.drop_arrival(slot) };

@@ -98,7 +98,7 @@ impl Recorder {
         open.tally(slot).scheduled += 1;
     }
 
-    /// Notes how late a request left by our own fault.
+    /// Notes how late a request left, or was given up, by our own fault.
     pub fn released(&mut self, slot: Slot, pacing_lag: Duration) {
         self.window(micros(slot.intended)).window.health.pacing_lag.record(pacing_lag);
     }
