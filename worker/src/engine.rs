@@ -73,7 +73,7 @@ impl<T: Transport + 'static> Engine<T> {
             .map(|attack| attack.requests.iter().map(|request| transport.prepare(request)).collect())
             .collect::<Result<Vec<Vec<_>>, _>>()?;
         let kinds: Vec<usize> = prepared.iter().map(Vec::len).collect();
-        let recorder = RefCell::new(Recorder::new(plan.grid(), plan.spans(), &kinds));
+        let recorder = RefCell::new(Recorder::new(plan.grid(), plan.spans(), slice.start, &kinds));
         let stop_rule = plan.config.stop_if().map(|stop_if| StopRule::new(stop_if.clone(), attacks.len()));
         Ok(Self {
             recorder,
@@ -109,17 +109,20 @@ impl<T: Transport + 'static> Engine<T> {
             () = attacking => {}
         }
         // The part of a second that was left is covered, too.
-        let last = self.until.get().saturating_sub(1);
-        if self.until.get() > self.slice.start {
-            self.recorder.borrow_mut().cover(last);
-        }
+        self.recorder.borrow_mut().cover(self.until.get());
     }
 
     /// Stops the load where it is now, and cuts off what is in flight after
     /// [`STOP_GRACE`]. Must run within a [`tokio::task::LocalSet`].
     pub fn stop(self: &Rc<Self>) {
-        let now = micros(self.clock.now()).max(self.slice.start);
-        self.until.set(self.until.get().min(now));
+        let start = self.slice.start;
+        let until = if self.clock.is_ahead(Duration::from_micros(start)) {
+            start
+        } else {
+            // What was due in this very microsecond may have left already.
+            micros(self.clock.now()).max(start) + 1
+        };
+        self.until.set(self.until.get().min(until));
         self.stopped.notify_waiters();
         let engine = Rc::clone(self);
         tokio::task::spawn_local(async move {
@@ -137,13 +140,13 @@ impl<T: Transport + 'static> Engine<T> {
     /// Every window that changed since it was last written.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        self.recorder.borrow().checkpoint()
+        let now = micros(self.clock.now()).min(self.until.get());
+        self.recorder.borrow().checkpoint(now)
     }
 
     /// Notes that a checkpoint is safely written.
     pub fn written(&self, versions: &Versions) {
-        let now = micros(self.clock.now());
-        self.recorder.borrow_mut().written(versions, now);
+        self.recorder.borrow_mut().written(versions);
     }
 
     /// The totals, by attack and request.
@@ -183,6 +186,9 @@ impl<T: Transport + 'static> Engine<T> {
             let slot = Slot { attack, request: mix.pick(0, n), intended };
             self.recorder.borrow_mut().scheduled(slot);
             if intended < late_before {
+                // It was the generator that was late, and the report must know.
+                let lag = self.clock.now().saturating_sub(intended);
+                self.recorder.borrow_mut().released(slot, lag);
                 self.drop_arrival(slot);
             } else {
                 sending.spawn_local(Rc::clone(&self).send(slot));
@@ -201,19 +207,23 @@ impl<T: Transport + 'static> Engine<T> {
         while let Some(ended) = sending.try_join_next() {
             rethrow(ended);
         }
-        if self.clock.is_ahead(intended) {
-            *in_a_row = 0;
+        let ahead = self.clock.is_ahead(intended);
+        *in_a_row = if ahead { 0 } else { *in_a_row + 1 };
+        if !ahead && !(*in_a_row).is_multiple_of(BATCH) {
+            return;
+        }
+        // What is due next is counted when it leaves, which may be late.
+        self.recorder.borrow_mut().hold(micros(intended));
+        if ahead {
             let stopped = self.stopped.notified();
             tokio::select! {
                 () = self.clock.sleep_until(intended) => {}
                 () = stopped => {}
             }
         } else {
-            *in_a_row += 1;
-            if (*in_a_row).is_multiple_of(BATCH) {
-                tokio::task::yield_now().await;
-            }
+            tokio::task::yield_now().await;
         }
+        self.recorder.borrow_mut().release(micros(intended));
     }
 
     /// The closed workload model.
@@ -260,9 +270,11 @@ impl<T: Transport + 'static> Engine<T> {
         let exchange = self.transport.exchange(&self.prepared[slot.attack][slot.request], &call);
         let mut abort = self.abort.subscribe();
         let reply = tokio::select! {
-            reply = exchange => Some(reply),
-            // The sender lives as long as the engine.
+            // First, so that nothing leaves once the grace is over. The sender
+            // lives as long as the engine.
+            biased;
             _ = abort.wait_for(|abort| *abort) => None,
+            reply = exchange => Some(reply),
         };
         let done = clock::monotonic();
         let Some(sent) = call.sent() else { return self.drop_arrival(slot) };
@@ -319,9 +331,10 @@ impl<T: Transport + 'static> Engine<T> {
             let now = self.clock.now();
             let ratio = cpu.read(now.saturating_sub(last));
             last = now;
+            let sockets = open_descriptors();
             let mut recorder = self.recorder.borrow_mut();
-            recorder.cover(end - SECOND);
-            recorder.health(end, ratio, open_descriptors());
+            recorder.cover(end);
+            recorder.health(end, ratio, sockets);
             second += 1;
         }
     }

@@ -8,12 +8,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
 use deathstar_statemachine::plan::{Plan, Span};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
 use deathstar_statemachine::schedule::micros;
 use deathstar_statemachine::table::Claim;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use crate::clock::{LoadClock, WallClock};
@@ -57,6 +59,11 @@ pub async fn handle<T: Transport + 'static>(
         }
         Claim::RunOver => return Err(TaskError::RunOver(input.run.to_string())),
     }
+    // A later slice of a run that was stopped meanwhile sends nothing.
+    if is_stopped(table, &input.run).await {
+        table.finish(input, SliceEnd { until: slice.start, totals: Vec::new() }).await?;
+        return Ok(output(true));
+    }
     let clock = LoadClock::new(wall, round.t0, Duration::from_micros(round.from));
     let transport = transport(&plan).map_err(|error| TaskError::BadConfig(error.to_string()))?;
     let workers = plan.workers.get();
@@ -65,12 +72,19 @@ pub async fn handle<T: Transport + 'static>(
     let engine = Engine::new(plan.clone(), shard, slice, transport, clock)
         .map_err(|error| TaskError::BadConfig(error.to_string()))?;
     let engine = Rc::new(engine);
+    let over = Notify::new();
     LocalSet::new()
         .run_until(async {
+            let attack = async {
+                engine.run().await;
+                over.notify_one();
+            };
+            let attack_and_write = async {
+                tokio::join!(attack, write_down(table, input, &engine, checkpoint_every, &over));
+            };
             tokio::select! {
-                () = engine.run() => {}
+                () = attack_and_write => {}
                 never = obey(table, input, &engine, workers, stop_if) => match never {},
-                never = write_down(table, input, &engine, checkpoint_every) => match never {},
             }
         })
         .await;
@@ -133,24 +147,34 @@ async fn obey<T: Transport + 'static>(
                 voted = table.request_stop(&input.run, Stop::Condition { rule }).await.is_ok();
             }
         }
-        // A table that is away for a moment stops nothing.
-        if table.control(&input.run).await.is_ok_and(|control| control.stop) {
+        if is_stopped(table, &input.run).await {
             stopped = true;
             engine.stop();
         }
     }
 }
 
-/// Writes down what was seen, for ever. What could not be written is written
-/// with the next checkpoint.
+/// Whether the run was asked to stop. A table that is away for a moment stops
+/// nothing.
+async fn is_stopped(table: &impl WorkerTable, run: &RunId) -> bool {
+    table.control(run).await.is_ok_and(|control| control.stop)
+}
+
+/// Writes down what was seen, until the load is over. What could not be written
+/// is written with the next checkpoint. A write that is under way is waited
+/// for: given up, it could still end after the next one, and undo it.
 async fn write_down<T: Transport + 'static>(
     table: &impl WorkerTable,
     input: &WorkerInput,
     engine: &Rc<Engine<T>>,
     every: Duration,
-) -> std::convert::Infallible {
+    over: &Notify,
+) {
     loop {
-        tokio::time::sleep(every).await;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = over.notified() => return,
+        }
         let (windows, versions) = engine.checkpoint().split();
         if !windows.is_empty() && table.checkpoint(input, windows).await.is_ok() {
             engine.written(&versions);

@@ -26,6 +26,11 @@ pub struct Recorder {
     totals: Vec<Vec<Tally>>,
     open: BTreeMap<u64, OpenWindow>,
     in_flight: u32,
+    /// How far the load was covered, in microseconds: no second before it is
+    /// noted any more.
+    covered: u64,
+    /// By window start: how many wait to count something there, or later.
+    held: BTreeMap<u64, u32>,
 }
 
 #[derive(Debug)]
@@ -67,10 +72,13 @@ pub struct Traffic {
 }
 
 impl Recorder {
-    /// Nothing seen yet. `requests` says how many kinds each attack has.
+    /// Nothing seen yet of a load that starts at `start`, in microseconds.
+    /// `requests` says how many kinds each attack has.
     #[must_use]
-    pub fn new(grid: Grid, spans: Vec<Span>, requests: &[usize]) -> Self {
+    pub fn new(grid: Grid, spans: Vec<Span>, start: u64, requests: &[usize]) -> Self {
         Self {
+            covered: start,
+            held: BTreeMap::new(),
             grid,
             spans,
             totals: requests.iter().map(|count| vec![Tally::total(); *count]).collect(),
@@ -90,7 +98,7 @@ impl Recorder {
         open.tally(slot).scheduled += 1;
     }
 
-    /// Notes how late a request left by our own fault.
+    /// Notes how late a request left, or was given up, by our own fault.
     pub fn released(&mut self, slot: Slot, pacing_lag: Duration) {
         self.window(micros(slot.intended)).window.health.pacing_lag.record(pacing_lag);
     }
@@ -124,10 +132,33 @@ impl Recorder {
         }
     }
 
-    /// Makes sure that the window at `at` exists: a second in which nothing was
-    /// due was still covered.
-    pub fn cover(&mut self, at: u64) {
-        self.window(at);
+    /// Notes that the load was covered up to `until`, in microseconds: time in
+    /// which nothing was due was covered, too, so its windows exist.
+    pub fn cover(&mut self, until: u64) {
+        while self.covered < until {
+            let open = self.window(self.covered);
+            let end = open.window.at + open.window.len;
+            self.covered = end.min(until);
+        }
+    }
+
+    /// Keeps the window at `at`, and all after it, until [`Self::release`]:
+    /// someone may yet count an arrival in it. A window that came back after it
+    /// was let go would replace what is written with what came late.
+    pub fn hold(&mut self, at: u64) {
+        *self.held.entry(self.grid.window_of(at).0).or_default() += 1;
+    }
+
+    /// Ends a [`Self::hold`].
+    pub fn release(&mut self, at: u64) {
+        let at = self.grid.window_of(at).0;
+        let held = self.held.get_mut(&at).map(|held| {
+            *held = held.saturating_sub(1);
+            *held
+        });
+        if held == Some(0) {
+            self.held.remove(&at);
+        }
     }
 
     /// Requests that have not ended.
@@ -136,22 +167,32 @@ impl Recorder {
         self.in_flight
     }
 
-    /// Every window that changed since it was last written.
+    /// Every window that changed since it was last written. One that is not over
+    /// at `now`, in microseconds, is as long as it has lasted: if the worker dies
+    /// here, the rest of it was not covered.
     #[must_use]
-    pub fn checkpoint(&self) -> Checkpoint {
+    pub fn checkpoint(&self, now: u64) -> Checkpoint {
+        let reached = now.max(self.covered);
         let changed = self.open.iter().filter(|(_, open)| open.version > open.written);
+        let so_far = |window: &Window| Window {
+            len: window.len.min(reached.saturating_sub(window.at)),
+            ..window.clone()
+        };
         let (versions, windows) =
-            changed.map(|(at, open)| ((*at, open.version), open.window.clone())).unzip();
+            changed.map(|(at, open)| ((*at, open.version), so_far(&open.window))).unzip();
         Checkpoint { windows, versions }
     }
 
     /// Notes that a checkpoint is safely written, and lets go of windows that
-    /// ended before `now` and cannot change any more.
-    pub fn written(&mut self, versions: &Versions, now: u64) {
+    /// cannot change any more: covered, with nothing in flight, and before all
+    /// that is held.
+    pub fn written(&mut self, versions: &Versions) {
+        let first_held = self.held.keys().next().copied().unwrap_or(u64::MAX);
         for (at, version) in &versions.0 {
             let Some(open) = self.open.get_mut(at) else { continue };
             open.written = *version;
-            if open.version == *version && open.in_flight == 0 && at + open.window.len <= now {
+            let covered = at + open.window.len <= self.covered && *at < first_held;
+            if open.version == *version && open.in_flight == 0 && covered {
                 self.open.remove(at);
             }
         }
@@ -212,7 +253,7 @@ mod tests {
     use super::*;
 
     fn recorder() -> Recorder {
-        Recorder::new(Grid::new(vec![]), vec![Span { start: 0, end: 2_000_000 }], &[1])
+        Recorder::new(Grid::new(vec![]), vec![Span { start: 0, end: 2_000_000 }], 0, &[1])
     }
 
     fn slot(ms: u64) -> Slot {
@@ -231,14 +272,15 @@ mod tests {
     fn a_late_answer_changes_the_window_of_its_intended_second() {
         let mut recorder = recorder();
         recorder.scheduled(slot(100));
-        let (windows, versions) = recorder.checkpoint().split();
-        assert_eq!((windows.len(), windows[0].series[0].tally.in_flight()), (1, 1));
-        recorder.written(&versions, 5_000_000);
-        assert!(recorder.checkpoint().windows.is_empty(), "nothing changed");
+        recorder.cover(2_000_000);
+        let (windows, versions) = recorder.checkpoint(5_000_000).split();
+        assert_eq!((windows.len(), windows[0].series[0].tally.in_flight()), (2, 1));
+        recorder.written(&versions);
+        assert!(recorder.checkpoint(5_000_000).windows.is_empty(), "nothing changed");
         recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 4100), Traffic::default());
-        let (windows, versions) = recorder.checkpoint().split();
+        let (windows, versions) = recorder.checkpoint(5_000_000).split();
         assert_eq!((windows[0].at, windows[0].series[0].tally.completed), (0, 1));
-        recorder.written(&versions, 5_000_000);
+        recorder.written(&versions);
         assert!(recorder.open.is_empty(), "a finished window is let go");
     }
 
@@ -247,10 +289,45 @@ mod tests {
         let mut recorder = recorder();
         recorder.scheduled(slot(100));
         recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 110), Traffic::default());
-        let (_, versions) = recorder.checkpoint().split();
+        recorder.cover(1_000_000);
+        let (_, versions) = recorder.checkpoint(5_000_000).split();
         recorder.scheduled(slot(200));
-        recorder.written(&versions, 5_000_000);
-        assert_eq!(recorder.checkpoint().windows.len(), 1);
+        recorder.written(&versions);
+        assert_eq!(recorder.checkpoint(5_000_000).windows.len(), 1);
+    }
+
+    #[test]
+    fn a_window_stays_as_long_as_an_arrival_of_it_may_come_late() {
+        let mut recorder = recorder();
+        recorder.scheduled(slot(100));
+        recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 110), Traffic::default());
+        recorder.hold(900_000);
+        recorder.cover(2_000_000);
+        let (_, versions) = recorder.checkpoint(2_000_000).split();
+        recorder.written(&versions);
+        recorder.release(900_000);
+        recorder.scheduled(slot(900));
+        let (windows, versions) = recorder.checkpoint(3_000_000).split();
+        assert_eq!(windows[0].series[0].tally.scheduled, 2, "the first is still counted");
+        recorder.ended(slot(900), Outcome::Dropped, &timing(900, 3000), Traffic::default());
+        recorder.written(&versions);
+        let (_, versions) = recorder.checkpoint(3_000_000).split();
+        recorder.written(&versions);
+        assert_eq!(recorder.open.keys().collect::<Vec<_>>(), [&1_000_000], "nothing is held any more");
+    }
+
+    #[test]
+    fn a_window_is_as_long_as_it_has_lasted() {
+        let mut recorder = Recorder::new(Grid::new(vec![1_500_000]), vec![], 0, &[]);
+        let lengths = |recorder: &Recorder, now| -> Vec<(u64, u64)> {
+            recorder.checkpoint(now).windows.iter().map(|window| (window.at, window.len)).collect()
+        };
+        recorder.cover(1_000_000);
+        recorder.window(1_200_000);
+        assert_eq!(lengths(&recorder, 1_300_000), [(0, 1_000_000), (1_000_000, 300_000)]);
+        recorder.cover(1_800_000);
+        let all = [(0, 1_000_000), (1_000_000, 500_000), (1_500_000, 300_000)];
+        assert_eq!(lengths(&recorder, 0), all, "what was covered was covered");
     }
 
     #[test]

@@ -273,6 +273,58 @@ async fn a_worker_that_comes_late_drops_what_was_due_before() {
     assert_eq!((tally.scheduled, tally.dropped, tally.completed), (200, 50, 150));
     assert_eq!(left_at.borrow().len(), 150);
     assert!(left_at.borrow()[0] >= 500_000, "no burst makes up for it");
+    let lag = &engine.checkpoint().windows[0].health.pacing_lag;
+    let max = lag.max_ms().unwrap();
+    assert!((490.0..=500.0).contains(&max), "the generator was late, not the target: {max} ms");
+}
+
+/// A stop and an arrival in the same microsecond: the arrival left, so the load
+/// must end after it.
+#[tokio::test(start_paused = true)]
+async fn a_stop_counts_the_arrival_of_its_own_instant() {
+    let plan = plan("    rate: 100/s\n    duration: 2s\n", 1);
+    let left_at = Rc::new(RefCell::new(Vec::new()));
+    let behaviour = |_, _| answer_in(Duration::from_millis(1), OK);
+    let target = Target { start: clock::monotonic(), behaviour, left_at: Rc::clone(&left_at) };
+    let slice = Span { start: 0, end: plan.load_end() };
+    let shard = plan.shard(0).unwrap();
+    let clock = LoadClock::new(&Wall, Wall.now(), Duration::ZERO);
+    let engine = Rc::new(Engine::new(plan, shard, slice, target, clock).unwrap());
+    let local = LocalSet::new();
+    local
+        .run_until(async {
+            let load = engine.run();
+            tokio::pin!(load);
+            // The first arrival is due, and leaves, at once; then the load is stopped.
+            tokio::select! {
+                biased;
+                () = &mut load => {}
+                () = tokio::task::yield_now() => engine.stop(),
+            }
+            load.await;
+        })
+        .await;
+    let scheduled: u64 = engine.totals().iter().map(|series| series.tally.scheduled).sum();
+    assert_eq!((scheduled, left_at.borrow().len(), engine.until()), (1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_the_load_sends_nothing() {
+    let plan = plan("    rate: 100/s\n    duration: 2s\n", 1);
+    let left_at = Rc::new(RefCell::new(Vec::new()));
+    let behaviour = |_, _| answer_in(Duration::from_millis(1), OK);
+    let target = Target { start: clock::monotonic() + LEAD, behaviour, left_at: Rc::clone(&left_at) };
+    let slice = Span { start: 0, end: plan.load_end() };
+    let shard = plan.shard(0).unwrap();
+    let clock = LoadClock::new(&Wall, Wall.now() + LEAD, Duration::ZERO);
+    let engine = Rc::new(Engine::new(plan, shard, slice, target, clock).unwrap());
+    LocalSet::new()
+        .run_until(async {
+            engine.stop();
+            engine.run().await;
+        })
+        .await;
+    assert_eq!((engine.until(), left_at.borrow().len()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,236 @@
+//! What a worker writes down, and when it sends nothing: the handler over a
+//! table with behaviour, under a clock that tests own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use deathstar_statemachine::config::{Config, Request};
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::{RunId, SliceId};
+use deathstar_statemachine::message::WorkerOutput;
+use deathstar_statemachine::plan::{Place, Plan};
+use deathstar_statemachine::report::{Round, SliceEnd, Stop};
+use deathstar_statemachine::table::Claim;
+use deathstar_statemachine::window::{Tally, Window};
+use deathstar_worker::clock::{self, WallClock};
+use deathstar_worker::handler;
+use deathstar_worker::ports::{Control, WorkerTable};
+use deathstar_worker::transport::{Call, Reply, Transport, TransportError};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+const LEAD: Duration = Duration::from_millis(100);
+
+/// A wall clock that goes with tokio's.
+struct Wall(Instant);
+
+impl WallClock for Wall {
+    fn now(&self) -> Timestamp {
+        epoch() + clock::monotonic().duration_since(self.0)
+    }
+}
+
+fn epoch() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+type Windows = Arc<Mutex<BTreeMap<u64, Window>>>;
+
+/// A table that keeps what it is given.
+struct Table {
+    wall: Wall,
+    plan: Plan,
+    round: Round,
+    windows: Windows,
+    end: RefCell<Option<SliceEnd>>,
+    stop: Cell<bool>,
+    /// How long each write of windows takes, in order; the others take none.
+    /// As on a blocking thread, it goes on when nobody waits for it any more.
+    writes_take: RefCell<Vec<Duration>>,
+}
+
+impl WorkerTable for Table {
+    async fn plan(&self, _: &RunId) -> Result<Plan, TaskError> {
+        Ok(self.plan.clone())
+    }
+
+    async fn round(&self, _: &RunId, _: u32) -> Result<Round, TaskError> {
+        Ok(self.round.clone())
+    }
+
+    async fn claim(&self, _: &SliceId, _: &str) -> Result<Claim, TaskError> {
+        Ok(Claim::Won)
+    }
+
+    async fn slice_end(&self, _: &SliceId) -> Result<Option<SliceEnd>, TaskError> {
+        Ok(self.end.borrow().clone())
+    }
+
+    async fn checkpoint(&self, _: &SliceId, windows: Vec<Window>) -> Result<(), TaskError> {
+        let takes = self.writes_take.borrow_mut().pop().unwrap_or_default();
+        let table = Arc::clone(&self.windows);
+        let write = tokio::spawn(async move {
+            tokio::time::sleep(takes).await;
+            table.lock().unwrap().extend(windows.into_iter().map(|window| (window.at, window)));
+        });
+        write.await.unwrap();
+        Ok(())
+    }
+
+    async fn finish(&self, _: &SliceId, end: SliceEnd) -> Result<(), TaskError> {
+        self.end.replace(Some(end));
+        Ok(())
+    }
+
+    async fn control(&self, _: &RunId) -> Result<Control, TaskError> {
+        Ok(Control { stop: self.stop.get() })
+    }
+
+    async fn vote(&self, _: &SliceId) -> Result<u32, TaskError> {
+        Ok(1)
+    }
+
+    async fn request_stop(&self, _: &RunId, _: Stop) -> Result<(), TaskError> {
+        self.stop.set(true);
+        Ok(())
+    }
+}
+
+/// Answers request after request as the function says.
+struct Target<F> {
+    behaviour: F,
+    sent: Rc<Cell<usize>>,
+}
+
+impl<F: Fn(usize) -> A, A: Future<Output = Reply>> Transport for Target<F> {
+    type Prepared = ();
+
+    fn prepare(&self, _: &Request) -> Result<(), TransportError> {
+        Ok(())
+    }
+
+    async fn exchange(&self, (): &(), call: &Call) -> Reply {
+        let number = self.sent.get();
+        self.sent.set(number + 1);
+        call.mark_sent(clock::monotonic(), 100);
+        let answer = (self.behaviour)(number);
+        tokio::time::timeout(call.timeout(), answer).await.unwrap_or(Reply::TimedOut)
+    }
+}
+
+async fn answer_in(millis: u64) -> Reply {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+    Reply::Response { status: 200 }
+}
+
+fn table(attack: &str) -> Table {
+    let text =
+        format!("name: test\nworkers: 1\nattacks:\n  - name: a\n    url: http://127.0.0.1:1/\n{attack}");
+    let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
+    let many = NonZeroU32::new(10_000).unwrap();
+    let place = Place {
+        mode: "test".into(),
+        cores: many,
+        rate_per_worker: many,
+        sockets: many,
+        workers_share_process: true,
+        workers_per_function: many,
+        lead: LEAD,
+        checkpoint: Duration::from_secs(1),
+        slice: Duration::from_secs(600),
+        invocation: Duration::from_secs(900),
+    };
+    let plan = Plan::new("test".parse().unwrap(), config, place, epoch()).unwrap();
+    let round = Round {
+        number: 0,
+        from: 0,
+        until: plan.load_end(),
+        t0: epoch() + LEAD,
+        slices: plan.slices(0, plan.load_end()),
+        judged: false,
+    };
+    Table {
+        wall: Wall(clock::monotonic()),
+        plan,
+        round,
+        windows: Windows::default(),
+        end: RefCell::default(),
+        stop: Cell::new(false),
+        writes_take: RefCell::default(),
+    }
+}
+
+/// Runs a slice; says what the worker answered, and how many requests left.
+async fn run<F, A>(table: &Table, slice: u32, behaviour: F) -> (WorkerOutput, usize)
+where
+    F: Fn(usize) -> A + 'static,
+    A: Future<Output = Reply> + 'static,
+{
+    let sent = Rc::new(Cell::new(0));
+    let target = Target { behaviour, sent: Rc::clone(&sent) };
+    let input = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice };
+    let output = handler::handle(table, &table.wall, &input, "token", |_| Ok(target)).await.unwrap();
+    (output, sent.get())
+}
+
+impl Table {
+    /// By window: start and length in milliseconds, scheduled, ended.
+    fn written(&self) -> Vec<(u64, u64, u64, u64)> {
+        let line = |window: &Window| {
+            let mut tally = Tally::window();
+            window.series.iter().for_each(|series| tally.add(&series.tally));
+            (window.at / 1000, window.len / 1000, tally.scheduled, tally.ended())
+        };
+        self.windows.lock().unwrap().values().map(line).collect()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_a_step_ends_keeps_what_it_counted() {
+    let table = table("    load: { steps: { rates: [100/s, 200/s], each: 1500ms } }\n");
+    run(&table, 0, |_| answer_in(1)).await;
+    let expected = [(0, 1000, 100, 100), (1000, 500, 50, 50), (1500, 500, 100, 100), (2000, 1000, 200, 200)];
+    assert_eq!(table.written(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_window_survives_a_wait_for_an_earlier_one() {
+    let table = table("    rate: 10/s\n    duration: 2s\n    timeout: 5s\n");
+    // The first second's requests time out, long after the second one's ended.
+    run(&table, 0, |number| async move {
+        if number < 10 { std::future::pending().await } else { answer_in(1).await }
+    })
+    .await;
+    assert_eq!(table.written(), [(0, 1000, 10, 10), (1000, 1000, 10, 10)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_write_never_undoes_a_later_one() {
+    let table = table("    rate: 10/s\n    duration: 2s\n");
+    // The second write, at 1.9 s of the load, is under way when the load ends.
+    table.writes_take.replace(vec![Duration::from_secs(1), Duration::ZERO]);
+    run(&table, 0, |_| answer_in(1)).await;
+    // Whatever is still on its way arrives.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(table.written(), [(0, 1000, 10, 10), (1000, 1000, 10, 10)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_of_a_run_that_was_stopped_sends_nothing() {
+    let table = table("    rate: 10/s\n    duration: 20m\n");
+    assert_eq!(table.round.slices, 2);
+    table.stop.set(true);
+    // Half a slice late, so that requests would be due at once.
+    tokio::time::advance(Duration::from_secs(900)).await;
+    let (output, sent) = run(&table, 1, |_| answer_in(1)).await;
+    assert_eq!((output.more, sent), (false, 0));
+    let end = table.end.borrow().clone().unwrap();
+    assert_eq!((end.until, end.totals.len()), (600_000_000, 0), "it ended before it began");
+}
