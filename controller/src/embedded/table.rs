@@ -18,7 +18,7 @@ use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
 use deathstar_statemachine::table::{Claim, LedgerEntry, LedgerState};
 use deathstar_statemachine::window::Window;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -75,26 +75,6 @@ pub enum OpenError {
     },
 }
 
-/// Lets readers and a writer work side by side; a file remembers it.
-///
-/// SQLite refuses the change at once when another process has the file open
-/// for it, and asks no busy timeout, so the first two runs of a new data
-/// directory would meet here.
-fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
-    const PAUSE: Duration = Duration::from_millis(20);
-    let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-    let mut left = BUSY;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error) if busy(&error) && !left.is_zero() => {
-                std::thread::sleep(PAUSE);
-                left = left.saturating_sub(PAUSE);
-            }
-            result => return result,
-        }
-    }
-}
-
 /// The run's table.
 #[derive(Debug, Clone)]
 pub struct SqliteTable {
@@ -110,8 +90,8 @@ impl SqliteTable {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let open = || {
             let mut connection = Connection::open(path)?;
-            connection.busy_timeout(BUSY)?;
             use_write_ahead_log(&connection)?;
+            connection.busy_timeout(BUSY)?;
             // A power cut may lose the last moments of a load test; a killed
             // process loses nothing.
             connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -299,10 +279,12 @@ impl Table for SqliteTable {
 
     async fn claim_run(&self, run: &RunId, execution: &str, name: &str, now: Timestamp) -> TableResult<bool> {
         let (run, execution, name) = (run.clone(), execution.to_owned(), name.to_owned());
+        // With all digits, so that the order of texts is the order of times.
+        let now = format!("{now:.9}");
         self.transact(move |transaction| {
             transaction.execute(
                 "INSERT INTO runs (run, execution, name, claimed_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                params![run.as_str(), execution, name, now.to_string()],
+                params![run.as_str(), execution, name, now],
             )?;
             let sql = "SELECT execution FROM runs WHERE run = ?1";
             let winner: String = transaction.query_row(sql, [run.as_str()], |row| row.get(0))?;
@@ -517,6 +499,24 @@ enum RowError {
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Missing(String),
+}
+
+/// Puts the file into WAL mode, where it stays. Of several processes that open
+/// a new file at the same moment, SQLite refuses all but one at once, whatever
+/// the busy timeout; so the wait for the others is ours.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    connection.busy_timeout(Duration::ZERO)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && waited < BUSY => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            result => return result,
+        }
+    }
 }
 
 fn json(value: &impl Serialize) -> Result<String, RowError> {
