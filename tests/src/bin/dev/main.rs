@@ -82,6 +82,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a task, like those that may fail")]
 fn help(_: &[String]) -> Result<(), Failure> {
     print_help(&mut io::stdout());
     Ok(())
