@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::message::Done;
 
 use crate::clock::Clock;
-use crate::dispatch::Done;
 use crate::plan;
 use crate::ports::{FunctionState, Functions, Ports};
 

@@ -26,11 +26,6 @@ pub async fn run_task(ports: &impl Ports, payload: Value) -> Result<Value, TaskE
     }
 }
 
-/// The answer of a task that has nothing to say: the state machine carries
-/// references, not data.
-#[derive(Debug, Serialize)]
-pub(crate) struct Done {}
-
 fn answer(output: impl Serialize) -> Result<Value, TaskError> {
     serde_json::to_value(output)
         .map_err(|error| TaskError::Broken(format!("an answer that is no JSON: {error}")))

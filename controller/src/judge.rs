@@ -2,8 +2,8 @@
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::message::Done;
 
-use crate::dispatch::Done;
 use crate::ports::{Ports, Table};
 
 pub(crate) async fn handle(ports: &impl Ports, run: &RunId, number: u32) -> Result<Done, TaskError> {

@@ -3,9 +3,9 @@
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::message::Done;
 use deathstar_statemachine::table::LedgerState;
 
-use crate::dispatch::Done;
 use crate::plan;
 use crate::ports::{Functions, Ports, Table};
 

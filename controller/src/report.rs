@@ -2,11 +2,10 @@
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
-use deathstar_statemachine::message::{CaughtFailure, ReportInput};
+use deathstar_statemachine::message::{CaughtFailure, Done, ReportInput};
 use deathstar_statemachine::report::{Merge, Report};
 use deathstar_statemachine::table::LedgerState;
 
-use crate::dispatch::Done;
 use crate::plan;
 use crate::ports::{Ports, Table};
 

@@ -6,9 +6,9 @@
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{FUNCTION_PREFIX, RunId};
+use deathstar_statemachine::message::Done;
 use deathstar_statemachine::table::LedgerState;
 
-use crate::dispatch::Done;
 use crate::ports::{Functions, Ports, Table};
 
 pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, TaskError> {

@@ -83,6 +83,10 @@ pub struct RoundInput {
     pub round: u32,
 }
 
+/// Answer of the tasks that have nothing to say: what they did is in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {}
+
 /// Answer of `NextRound`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NextRoundOutput {
