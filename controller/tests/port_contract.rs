@@ -6,6 +6,7 @@
 //! share, and limits that tests can set.
 
 #![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::future::Future;
 use std::num::NonZeroU32;

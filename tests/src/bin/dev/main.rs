@@ -82,7 +82,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn help(_: &[String]) -> Result<(), Failure> {
+fn help(arguments: &[String]) -> Result<(), Failure> {
+    no_arguments(arguments)?;
     print_help(&mut io::stdout());
     Ok(())
 }
