@@ -51,6 +51,7 @@ impl CommandError {
         match self {
             Self::Config(_)
             | Self::BadInput(_)
+            | Self::Home(HomeError::Busy { .. })
             | Self::Task(TaskError::BadConfig(_) | TaskError::OverLimit(_)) => Exit::BadInput,
             Self::Home(_) | Self::Task(_) | Self::Output(_) | Self::Broken(_) => Exit::Broken,
         }
@@ -74,8 +75,6 @@ pub fn run_command(cli: Cli) -> Exit {
     let style = Style::choose(cli.color);
     match dispatch(cli, style) {
         Ok(exit) => exit,
-        // Whoever read our output has left; that is no failure of ours.
-        Err(CommandError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Passed,
         Err(error) => {
             print_error(&error);
             if let Some(hint) = error.hint() {
@@ -116,11 +115,14 @@ fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T,
     runtime.map_err(|error| CommandError::Broken(format!("no event loop: {error}")))?.block_on(work)
 }
 
-/// Writes to standard output, all of it or an error.
+/// Writes to standard output, all of it or an error. Whoever read it may have
+/// left: that is no failure of ours, and changes nothing of how a run ended.
 fn print(text: &str) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {

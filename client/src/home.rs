@@ -29,6 +29,12 @@ pub enum HomeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another process works on the run.
+    #[error("run {run} is under way in another process; choose another --id")]
+    Busy {
+        /// The run.
+        run: RunId,
+    },
     /// The run table cannot be opened.
     #[error(transparent)]
     Table(#[from] OpenError),
@@ -82,7 +88,10 @@ impl Home {
     pub fn lock(&self, run: &RunId) -> Result<RunLock, HomeError> {
         let path = self.locks().join(run.as_str());
         let file = File::create(&path).map_err(|source| self.error(source))?;
-        file.try_lock().map_err(|error| self.error(error.into()))?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => HomeError::Busy { run: run.clone() },
+            TryLockError::Error(error) => self.error(error),
+        })?;
         Ok(RunLock { file, path })
     }
 
@@ -122,7 +131,7 @@ mod tests {
         assert!(!home.is_alive(&run));
         let lock = home.lock(&run).unwrap();
         assert!(home.is_alive(&run));
-        assert!(home.lock(&run).is_err(), "one process at a time");
+        assert!(matches!(home.lock(&run), Err(HomeError::Busy { .. })), "one process at a time");
         drop(lock);
         assert!(!home.is_alive(&run));
     }

@@ -90,7 +90,8 @@ impl Histogram {
     /// The mean in milliseconds.
     #[must_use]
     pub fn mean_ms(&self) -> Option<f64> {
-        (!self.0.is_empty()).then(|| self.0.mean() / 1000.0)
+        // To the microsecond; more digits would only look exact.
+        (!self.0.is_empty()).then(|| self.0.mean().round() / 1000.0)
     }
 
     /// The distribution for a picture: `bars` columns of equal ratio between

@@ -176,7 +176,9 @@ impl<T: Transport + 'static> Engine<T> {
         let mut in_a_row = 0;
         while let Some(due) = schedule.due(n) {
             let intended = Duration::from_micros(span.start) + due;
+            self.recorder.borrow_mut().announce(intended);
             self.wait_until_due(intended, &mut in_a_row, &mut sending).await;
+            self.recorder.borrow_mut().arrived(intended);
             if micros(intended) >= self.until.get() {
                 break;
             }
@@ -239,7 +241,9 @@ impl<T: Transport + 'static> Engine<T> {
         let mut in_a_row = 0;
         let mut none = JoinSet::new();
         for n in 0.. {
+            self.recorder.borrow_mut().announce(intended);
             self.wait_until_due(intended, &mut in_a_row, &mut none).await;
+            self.recorder.borrow_mut().arrived(intended);
             if micros(intended) >= self.until.get() || micros(intended) >= span.end {
                 break;
             }
@@ -282,7 +286,11 @@ impl<T: Transport + 'static> Engine<T> {
             None => Outcome::Failed { class: ErrorClass::Aborted, status: None },
         };
         let timing = Timing { intended: slot.intended, sent, done };
-        let traffic = Traffic { sent: call.bytes_sent(), received: call.bytes_received() };
+        // Without a connection no byte left.
+        let connected =
+            !matches!(outcome, Outcome::Failed { class: ErrorClass::Dns | ErrorClass::Refused, .. });
+        let traffic =
+            Traffic { sent: if connected { call.bytes_sent() } else { 0 }, received: call.bytes_received() };
         self.end(slot, outcome, &timing, traffic);
     }
 

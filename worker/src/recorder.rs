@@ -2,11 +2,12 @@
 //!
 //! Every request is counted twice: in the totals of its kind, with three
 //! digits, and in the window of its *intended* second, with two. A window is
-//! written again whenever it changed, and let go once it is over, has nothing
-//! in flight, and its last state is written: memory is flat, whatever the
-//! length of the run.
+//! written again whenever it changed, and let go once nothing can change it any
+//! more and its last state is written: memory is flat, whatever the length of
+//! the run. A window that was let go is never opened again, since what it would
+//! hold then would be written over what it held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use deathstar_statemachine::plan::Span;
@@ -25,6 +26,13 @@ pub struct Recorder {
     /// By attack, by request.
     totals: Vec<Vec<Tally>>,
     open: BTreeMap<u64, OpenWindow>,
+    /// Starts of windows that were let go; no more than a slice has.
+    gone: BTreeSet<u64>,
+    /// By when they are due, in microseconds: arrivals that are known, and not
+    /// yet counted as scheduled.
+    announced: BTreeMap<u64, u32>,
+    /// Up to where the generator's state was noted, in microseconds.
+    noted: u64,
     in_flight: u32,
 }
 
@@ -75,7 +83,27 @@ impl Recorder {
             spans,
             totals: requests.iter().map(|count| vec![Tally::total(); *count]).collect(),
             open: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            announced: BTreeMap::new(),
+            noted: 0,
             in_flight: 0,
+        }
+    }
+
+    /// Notes that an arrival will be counted as scheduled at `intended`, or
+    /// after: however late that happens, its window waits for it.
+    pub fn announce(&mut self, intended: Duration) {
+        *self.announced.entry(micros(intended)).or_default() += 1;
+    }
+
+    /// Notes that an announced arrival is counted now, or will never be.
+    pub fn arrived(&mut self, intended: Duration) {
+        let at = micros(intended);
+        if let Some(count) = self.announced.get_mut(&at) {
+            *count -= 1;
+            if *count == 0 {
+                self.announced.remove(&at);
+            }
         }
     }
 
@@ -117,6 +145,7 @@ impl Recorder {
     /// Notes the generator's state for the second that ends at `until`.
     pub fn health(&mut self, until: u64, cpu_ratio: Option<f64>, sockets: Option<u32>) {
         let from = until.saturating_sub(1_000_000);
+        self.noted = self.noted.max(until);
         for open in self.open.range_mut(from..until).map(|(_, open)| open) {
             open.window.health.cpu_ratio = cpu_ratio;
             open.window.health.sockets = sockets;
@@ -127,7 +156,10 @@ impl Recorder {
     /// Makes sure that the window at `at` exists: a second in which nothing was
     /// due was still covered.
     pub fn cover(&mut self, at: u64) {
-        self.window(at);
+        let (start, _) = self.grid.window_of(at);
+        if !self.gone.contains(&start) {
+            self.window(at);
+        }
     }
 
     /// Requests that have not ended.
@@ -146,15 +178,20 @@ impl Recorder {
     }
 
     /// Notes that a checkpoint is safely written, and lets go of windows that
-    /// ended before `now` and cannot change any more.
+    /// ended before `now` and cannot change any more: nothing of them is in
+    /// flight or yet to come, and the generator's state in them is noted.
     pub fn written(&mut self, versions: &Versions, now: u64) {
         for (at, version) in &versions.0 {
-            let Some(open) = self.open.get_mut(at) else { continue };
-            open.written = *version;
-            if open.version == *version && open.in_flight == 0 && at + open.window.len <= now {
-                self.open.remove(at);
+            if let Some(open) = self.open.get_mut(at) {
+                open.written = *version;
             }
         }
+        let to_come = self.announced.first_key_value().map_or(u64::MAX, |(at, _)| *at);
+        let settled = now.min(self.noted).min(to_come);
+        let gone = self.open.extract_if(.., |at, open| {
+            open.version == open.written && open.in_flight == 0 && at + open.window.len <= settled
+        });
+        self.gone.extend(gone.map(|(at, _)| at));
     }
 
     /// The totals, by attack and request.
@@ -236,6 +273,7 @@ mod tests {
         recorder.written(&versions, 5_000_000);
         assert!(recorder.checkpoint().windows.is_empty(), "nothing changed");
         recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 4100), Traffic::default());
+        recorder.health(1_000_000, None, None);
         let (windows, versions) = recorder.checkpoint().split();
         assert_eq!((windows[0].at, windows[0].series[0].tally.completed), (0, 1));
         recorder.written(&versions, 5_000_000);
@@ -251,6 +289,50 @@ mod tests {
         recorder.scheduled(slot(200));
         recorder.written(&versions, 5_000_000);
         assert_eq!(recorder.checkpoint().windows.len(), 1);
+    }
+
+    /// Everything that changed, as if it was written at `now`.
+    fn write(recorder: &mut Recorder, now: u64) -> Vec<(u64, u64)> {
+        let (windows, versions) = recorder.checkpoint().split();
+        recorder.written(&versions, now);
+        let scheduled =
+            |window: &Window| window.series.iter().map(|series| series.tally.scheduled).sum::<u64>();
+        windows.iter().map(|window| (window.at, scheduled(window))).collect()
+    }
+
+    #[test]
+    fn a_window_that_was_let_go_is_never_written_again_without_what_it_held() {
+        let mut recorder = Recorder::new(
+            Grid::new(vec![250_000]),
+            vec![Span { start: 0, end: 250_000 }, Span { start: 0, end: 2_000_000 }],
+            &[1, 1],
+        );
+        recorder.scheduled(slot(100));
+        recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 110), Traffic::default());
+        assert_eq!(write(&mut recorder, 900_000), [(0, 1)]);
+        // At the end of the second its health is noted, in every part of it.
+        recorder.cover(0);
+        recorder.health(1_000_000, Some(0.5), None);
+        assert_eq!(write(&mut recorder, 1_900_000), [(0, 1)]);
+        assert!(recorder.open.is_empty());
+        recorder.cover(0);
+        assert_eq!(write(&mut recorder, 2_000_000), []);
+    }
+
+    #[test]
+    fn a_window_waits_for_an_arrival_that_is_late() {
+        let mut recorder = recorder();
+        recorder.scheduled(slot(100));
+        recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 110), Traffic::default());
+        recorder.announce(Duration::from_millis(900));
+        recorder.health(1_000_000, None, None);
+        assert_eq!(write(&mut recorder, 1_200_000), [(0, 1)]);
+        recorder.arrived(Duration::from_millis(900));
+        recorder.scheduled(slot(900));
+        assert_eq!(write(&mut recorder, 1_300_000), [(0, 2)]);
+        recorder.ended(slot(900), Outcome::Completed { status: 200 }, &timing(900, 1310), Traffic::default());
+        assert_eq!(write(&mut recorder, 1_400_000), [(0, 2)]);
+        assert!(recorder.open.is_empty());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn demo(home: Option<PathBuf>, style: Style) -> Result<Exit, CommandE
     let counted = target.stop();
     if let Some(report) = &ended.report {
         print(&output::text::report(report, style))?;
-        print(&output::explain::demo(report, &counted))?;
+        print(&output::explain::demo(report, &counted, STALL))?;
     }
     Ok(ended.exit)
 }

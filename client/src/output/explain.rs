@@ -1,14 +1,16 @@
 //! The demo's explanation of its own report.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use deathstar_statemachine::report::Report;
+use deathstar_statemachine::units::display_duration;
 
 use super::format::{grouped, time};
 use crate::target::Counts;
 
 /// A few lines that say what to look at.
-pub(crate) fn demo(report: &Report, counted: &Counts) -> String {
+pub(crate) fn demo(report: &Report, counted: &Counts, stall: Duration) -> String {
     let mut text = String::new();
     let Some(attack) = report.attacks.first() else { return text };
     let all = &attack.all;
@@ -16,9 +18,11 @@ pub(crate) fn demo(report: &Report, counted: &Counts) -> String {
     let _ = writeln!(text, "\nHow to read this");
     let _ = writeln!(
         text,
-        "- The target stood still for 300 ms while requests went on being due. Those that waited show in the\n  \
-         response time, counted from when each was due: p99 {}. The service time, counted from\n  \
-         when each was sent, is what closed-loop tools report.",
+        "- The target stood still for {} while requests went on being due, and each that waited counts from when\n  \
+         it was due: half of all took {}, the slowest in a hundred {} or more. A tool that waits\n  \
+         for an answer before it sends the next request would have sent a handful into the stall, and hidden it.",
+        display_duration(stall),
+        time(all.response_time_ms.p50),
         time(all.response_time_ms.p99),
     );
     let _ = writeln!(

@@ -44,7 +44,7 @@ fn head(text: &mut String, report: &Report, style: Style) {
     let workers = counted(u64::from(report.coverage.workers), "worker");
     let _ = writeln!(text, "{} of load from {workers}, {coverage}", seconds(report.duration_s));
     for reason in &report.reasons {
-        let _ = writeln!(text, "  {} {reason}", mark(report.verdict));
+        let _ = writeln!(text, "  - {reason}");
     }
 }
 
@@ -68,12 +68,11 @@ fn one_attack(text: &mut String, attack: &AttackReport, style: Style) {
         rate(rates.achieved),
         rate(rates.succeeded)
     );
-    let _ = writeln!(
-        text,
-        "  errors     {}{}",
-        error_ratio.map_or("–".to_owned(), percent),
-        classes(&attack.all)
-    );
+    let statuses = attack.all.status_codes.iter().map(|(status, count)| (status.as_str(), *count));
+    let _ = writeln!(text, "  answers    {}", by_count(statuses).unwrap_or_else(|| "none".to_owned()));
+    let errors = attack.all.errors.iter().map(|(class, count)| (class.as_str(), *count));
+    let errors = by_count(errors).map_or(String::new(), |errors| format!(" ({errors})"));
+    let _ = writeln!(text, "  errors     {}{errors}", error_ratio.map_or("–".to_owned(), percent));
     let _ = writeln!(text, "  traffic    {} sent, {} received", bytes(traffic.sent), bytes(traffic.received));
     times(text, &attack.all, style);
     distribution(text, &attack.distribution, style);
@@ -83,19 +82,13 @@ fn one_attack(text: &mut String, attack: &AttackReport, style: Style) {
     curve(text, attack, style);
 }
 
-/// Status codes and error classes, commonest first: `503 × 12, reset × 3`.
-fn classes(measured: &Measured) -> String {
-    let statuses = measured.status_codes.iter().map(|(status, count)| (status.clone(), *count));
-    // `status` would count the same responses again.
-    let errors = measured.errors.iter().filter(|(class, _)| *class != "status");
-    let mut all: Vec<(String, u64)> =
-        statuses.chain(errors.map(|(class, count)| (class.clone(), *count))).collect();
-    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    if all.is_empty() {
-        return String::new();
-    }
-    let all: Vec<String> = all.iter().map(|(name, count)| format!("{name} × {}", grouped(*count))).collect();
-    format!("   ({})", all.join(", "))
+/// Names with their counts, commonest first: `503 × 12, 500 × 3`.
+fn by_count<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Option<String> {
+    let mut counts: Vec<_> = counts.collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let all: Vec<String> =
+        counts.iter().map(|(name, count)| format!("{name} × {}", grouped(*count))).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 fn times(text: &mut String, measured: &Measured, style: Style) {
@@ -222,5 +215,54 @@ const fn mark(verdict: Verdict) -> char {
         Verdict::Passed => '✓',
         Verdict::Failed => '✗',
         Verdict::Inconclusive => '?',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cli::Color;
+
+    /// Renders `tests/golden/NAME.json` and compares it with `NAME.txt`.
+    fn check(name: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let json = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let got = report(&serde_json::from_str(&json).unwrap(), Style::choose(Color::Never));
+        let path = folder.join(format!("{name}.txt"));
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &got).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(got == expected, "{} differs; it is now:\n{got}", path.display());
+    }
+
+    #[test]
+    fn a_run_that_passed() {
+        check("passed");
+    }
+
+    #[test]
+    fn a_run_with_everything_that_can_go_wrong() {
+        check("troubled");
+    }
+
+    #[test]
+    fn colour_is_only_an_addition() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/troubled.json");
+        let parsed = serde_json::from_str(&std::fs::read_to_string(folder).unwrap()).unwrap();
+        let colored = report(&parsed, Style::choose(Color::Always));
+        let mut plain = String::new();
+        let mut escaped = false;
+        for c in colored.chars() {
+            match c {
+                '\u{1b}' => escaped = true,
+                'm' if escaped => escaped = false,
+                c if !escaped => plain.push(c),
+                _ => {}
+            }
+        }
+        assert_eq!(plain, report(&parsed, Style::choose(Color::Never)));
     }
 }

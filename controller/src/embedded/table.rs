@@ -18,7 +18,7 @@ use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
 use deathstar_statemachine::table::{Claim, LedgerEntry, LedgerState};
 use deathstar_statemachine::window::Window;
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -75,6 +75,26 @@ pub enum OpenError {
     },
 }
 
+/// Lets readers and a writer work side by side; a file remembers it.
+///
+/// SQLite refuses the change at once when another process has the file open
+/// for it, and asks no busy timeout, so the first two runs of a new data
+/// directory would meet here.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+    let mut left = BUSY;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if busy(&error) && !left.is_zero() => {
+                std::thread::sleep(PAUSE);
+                left = left.saturating_sub(PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
 /// The run's table.
 #[derive(Debug, Clone)]
 pub struct SqliteTable {
@@ -92,6 +112,7 @@ impl SqliteTable {
             let mut connection = Connection::open(path)?;
             use_write_ahead_log(&connection)?;
             connection.busy_timeout(BUSY)?;
+            use_write_ahead_log(&connection)?;
             // A power cut may lose the last moments of a load test; a killed
             // process loses nothing.
             connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -501,24 +522,6 @@ enum RowError {
     Missing(String),
 }
 
-/// Puts the file into WAL mode, where it stays. Of several processes that open
-/// a new file at the same moment, SQLite refuses all but one at once, whatever
-/// the busy timeout; so the wait for the others is ours.
-fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
-    const PAUSE: Duration = Duration::from_millis(10);
-    connection.busy_timeout(Duration::ZERO)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && waited < BUSY => {
-                std::thread::sleep(PAUSE);
-                waited += PAUSE;
-            }
-            result => return result,
-        }
-    }
-}
-
 fn json(value: &impl Serialize) -> Result<String, RowError> {
     Ok(serde_json::to_string(value)?)
 }
@@ -562,4 +565,23 @@ fn slice_id(run: &RunId, row: &Row<'_>) -> Result<SliceId, RowError> {
 /// SQLite's integers are signed; 30 days are 2.6·10¹² microseconds.
 fn signed(micros: u64) -> i64 {
     i64::try_from(micros).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_may_open_a_new_table_at_once() {
+        for _ in 0..10 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("runs.db");
+            std::thread::scope(|scope| {
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(|| SqliteTable::open(&path))).collect();
+                for one in all {
+                    one.join().unwrap().unwrap();
+                }
+            });
+        }
+    }
 }
