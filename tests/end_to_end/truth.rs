@@ -28,7 +28,9 @@ fn stalling_target() -> ThreadTarget {
     };
     let target = spawn_on_thread(TargetConfig::try_from(args).unwrap()).unwrap();
     let listening = clock::now();
-    clock::wait_for("the target's first second", || (listening.elapsed() > Duration::from_secs(1)).then_some(()));
+    clock::wait_for("the target's first second", || {
+        (listening.elapsed() > Duration::from_secs(1)).then_some(())
+    });
     target
 }
 

@@ -18,7 +18,7 @@ use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
 use deathstar_statemachine::table::{Claim, LedgerEntry, LedgerState};
 use deathstar_statemachine::window::Window;
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -73,6 +73,26 @@ pub enum OpenError {
         /// Its version.
         found: u32,
     },
+}
+
+/// Lets readers and a writer work side by side; a file remembers it.
+///
+/// SQLite refuses the change at once when another process has the file open
+/// for it, and asks no busy timeout, so the first two runs of a new data
+/// directory would meet here.
+fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+    let mut left = BUSY;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if busy(&error) && !left.is_zero() => {
+                std::thread::sleep(PAUSE);
+                left = left.saturating_sub(PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The run's table.
@@ -499,24 +519,6 @@ enum RowError {
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Missing(String),
-}
-
-/// Puts the file into WAL mode, where it stays. Of several processes that open
-/// a new file at the same moment, SQLite refuses all but one at once, whatever
-/// the busy timeout; so the wait for the others is ours.
-fn use_write_ahead_log(connection: &Connection) -> rusqlite::Result<()> {
-    const PAUSE: Duration = Duration::from_millis(10);
-    connection.busy_timeout(Duration::ZERO)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && waited < BUSY => {
-                std::thread::sleep(PAUSE);
-                waited += PAUSE;
-            }
-            result => return result,
-        }
-    }
 }
 
 fn json(value: &impl Serialize) -> Result<String, RowError> {

@@ -82,8 +82,8 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a task, like those that may fail")]
-fn help(_: &[String]) -> Result<(), Failure> {
+fn help(arguments: &[String]) -> Result<(), Failure> {
+    no_arguments(arguments)?;
     print_help(&mut io::stdout());
     Ok(())
 }
