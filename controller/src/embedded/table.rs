@@ -110,7 +110,6 @@ impl SqliteTable {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let open = || {
             let mut connection = Connection::open(path)?;
-            use_write_ahead_log(&connection)?;
             connection.busy_timeout(BUSY)?;
             use_write_ahead_log(&connection)?;
             // A power cut may lose the last moments of a load test; a killed
