@@ -47,11 +47,13 @@ fn a_table_that_is_none_is_told_and_left_alone() {
 }
 
 /// The disk fills up: no file may grow beyond a limit, and writing more fails.
+/// The definition tries Judge again for a minute, and TearDown and Report for
+/// seconds, in case the table comes back.
 #[test]
 fn a_full_disk_ends_a_run_with_an_error_that_names_the_table() {
     let (home, target) = (Home::new(), target(Duration::from_millis(1)));
-    let config = home.config(&constant(&target, 200, 12));
-    let output = limited(&home, &config, 600);
+    let config = home.config(&constant(&target, 200, 6));
+    let output = limited(&home, &config, 400);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("runs.db"), "{said}");
