@@ -188,10 +188,12 @@ impl Recorder {
         }
         let to_come = self.announced.first_key_value().map_or(u64::MAX, |(at, _)| *at);
         let settled = now.min(self.noted).min(to_come);
-        let gone = self.open.extract_if(.., |at, open| {
-            open.version == open.written && open.in_flight == 0 && at + open.window.len <= settled
+        let gone = &mut self.gone;
+        self.open.retain(|at, open| {
+            let is_final = open.version == open.written && open.in_flight == 0;
+            let is_gone = is_final && at + open.window.len <= settled && gone.insert(*at);
+            !is_gone
         });
-        self.gone.extend(gone.map(|(at, _)| at));
     }
 
     /// The totals, by attack and request.

@@ -1,0 +1,151 @@
+//! What a config says is what arrives, byte for byte.
+
+use crate::command::Home;
+use crate::server::{Request, Server};
+
+/// Runs ten requests of these lines of an attack, and gives them as they
+/// arrived; they are all the same.
+fn arriving(home: &Home, server: &Server, lines: &str) -> Request {
+    let output = home
+        .run(&format!("name: requests\nattacks:\n  - name: x\n    rate: 10/s\n    duration: 1s\n{lines}"));
+    output.exits(0);
+    home.assert_nothing_left();
+    let requests = server.requests();
+    assert_eq!(requests.len() as u64, output.report().arrivals().sent());
+    let first = requests.first().expect("a request").clone();
+    assert!(requests.iter().all(|request| *request == first), "{requests:#?}");
+    first
+}
+
+#[test]
+fn a_plain_get_says_who_we_are_and_nothing_more() {
+    let (home, server) = (Home::new(), Server::good());
+    let request = arriving(&home, &server, &format!("    url: {}\n", server.url()));
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("GET", "/"));
+    assert_eq!(request.header("host"), Some(server.address().to_string().as_str()));
+    assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("deathstar/")), "{request:?}");
+    let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["accept", "host", "user-agent"], "nothing is asked for that was not said");
+    assert!(request.body.is_empty());
+}
+
+#[test]
+fn url_method_and_headers_arrive_as_written() {
+    let (home, server) = (Home::new(), Server::good());
+    let lines = format!(
+        "    url: '{}/a%20b/c?q=1&r=%2F&r=2'\n    method: propfind\n    headers:\n      X-Trace: 'a: b, c'\n      user-agent: me/1\n      host: shop.example.com\n      accept: text/plain\n      Cookie: s=1; t=2\n",
+        server.url()
+    );
+    let request = arriving(&home, &server, &lines);
+    assert_eq!(request.method, "PROPFIND");
+    assert_eq!(request.target, "/a%20b/c?q=1&r=%2F&r=2");
+    for (name, value) in [
+        ("x-trace", "a: b, c"),
+        ("user-agent", "me/1"),
+        ("host", "shop.example.com"),
+        ("accept", "text/plain"),
+        ("cookie", "s=1; t=2"),
+    ] {
+        assert_eq!(request.header(name), Some(value));
+    }
+}
+
+#[test]
+fn a_text_body_arrives_byte_for_byte() {
+    let (home, server) = (Home::new(), Server::good());
+    let lines = format!(
+        "    url: {}/submit\n    method: POST\n    body: \"line 1\\r\\nline 2 \\u00fc \\0 end\"\n",
+        server.url()
+    );
+    let request = arriving(&home, &server, &lines);
+    assert_eq!(request.method, "POST");
+    assert_eq!(request.body, "line 1\r\nline 2 ü \0 end".as_bytes());
+    assert_eq!(request.header("content-type"), None, "none was written");
+}
+
+#[test]
+fn json_arrives_compact_and_with_its_content_type() {
+    let (home, server) = (Home::new(), Server::good());
+    let lines = format!(
+        "    url: {}\n    method: PUT\n    json: {{ z: 1, a: [true, null, 'ü', 1.5], big: 12345678901234567890 }}\n",
+        server.url()
+    );
+    let request = arriving(&home, &server, &lines);
+    let expected = r#"{"z":1,"a":[true,null,"ü",1.5],"big":12345678901234567890}"#;
+    assert_eq!(String::from_utf8(request.body.clone()).unwrap(), expected);
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let other = Server::good();
+    let lines = format!(
+        "    url: {}\n    method: POST\n    json: [1]\n    headers: {{ Content-Type: application/vnd.x+json }}\n",
+        other.url()
+    );
+    let request = arriving(&home, &other, &lines);
+    assert_eq!(request.header("content-type"), Some("application/vnd.x+json"), "one's own wins");
+}
+
+#[test]
+fn a_body_file_arrives_byte_for_byte() {
+    let home = Home::new();
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    home.file("body.bin", &bytes);
+    home.file("body.txt", "text {{ no template, since it is a file }}\n");
+    let server = Server::good();
+    let lines = format!("    url: {}\n    method: POST\n    body_file: body.bin\n", server.url());
+    assert_eq!(arriving(&home, &server, &lines).body, bytes);
+    let server = Server::good();
+    let lines = format!("    url: {}\n    method: POST\n    body_base64: AP8QgA==\n", server.url());
+    assert_eq!(arriving(&home, &server, &lines).body, [0, 255, 16, 128]);
+}
+
+#[test]
+fn a_config_comes_through_standard_input_too() {
+    let (home, server) = (Home::new(), Server::good());
+    let config = format!(
+        "{{\"name\": \"stdin\", \"attacks\": [{{\"name\": \"x\", \"url\": \"{}\", \"rate\": \"10/s\", \"duration\": \"1s\"}}]}}",
+        server.url()
+    );
+    let path = home.file("stdin.json", config);
+    let mut command = home.command(&["run", "-", "--output", "json"]);
+    command.stdin(std::fs::File::open(path).unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(server.count() > 0);
+}
+
+#[test]
+fn a_weighted_mix_is_exact_and_each_request_goes_where_it_says() {
+    let (home, server) = (Home::new(), Server::good());
+    let output = home.run(&format!(
+        "name: mix
+attacks:
+  - name: shop
+    base_url: {}/api/v1/
+    headers: {{ x-all: everywhere, x-both: attack }}
+    rate: 100/s
+    duration: 1s
+    requests:
+      - {{ name: browse, weight: 3, get: '/items?page=1' }}
+      - {{ name: buy, post: /orders, json: {{ sku: A }}, headers: {{ x-both: own }} }}
+",
+        server.url()
+    ));
+    let report = output.exits(0).report();
+    // 100 arrivals at 3 : 1.
+    assert_eq!(report.arrivals_of_request("browse").scheduled, 75);
+    assert_eq!(report.arrivals_of_request("buy").scheduled, 25);
+    let requests = server.requests();
+    let (buys, browses): (Vec<_>, Vec<_>) = requests.iter().partition(|request| request.method == "POST");
+    assert_eq!(browses.len() as u64, report.arrivals_of_request("browse").sent());
+    assert_eq!(buys.len() as u64, report.arrivals_of_request("buy").sent());
+    for browse in browses {
+        assert_eq!((browse.method.as_str(), browse.target.as_str()), ("GET", "/api/v1/items?page=1"));
+        assert_eq!((browse.header("x-all"), browse.header("x-both")), (Some("everywhere"), Some("attack")));
+        assert_eq!(browse.header("content-type"), None);
+    }
+    for buy in buys {
+        assert_eq!(buy.target, "/api/v1/orders");
+        assert_eq!((buy.header("x-all"), buy.header("x-both")), (Some("everywhere"), Some("own")));
+        assert_eq!(buy.body, br#"{"sku":"A"}"#);
+    }
+}
