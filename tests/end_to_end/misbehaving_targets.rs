@@ -34,6 +34,16 @@ fn all_fail(output: &Output, server: &Server, class: &str) {
     assert!(output.report().reasons().contains("nothing succeeded"), "{}", output.report().reasons());
 }
 
+/// Every request failed with this class before it had a connection.
+#[track_caller]
+fn none_connects(output: &Output, class: &str) {
+    let report = output.exits(1).report();
+    assert_eq!(report.errors(), map([(class, report.arrivals().sent())]), "{}", output.stdout);
+    assert!(report.statuses().is_empty());
+    assert!(report.reasons().contains(&format!("× {class}")), "{}", report.reasons());
+    assert_eq!(report.0["attacks"][0]["bytes"]["sent"], 0, "nothing left this machine");
+}
+
 /// Every request that was sent completed, and arrived.
 #[track_caller]
 fn all_complete(output: &Output, server: &Server, status: &str) {
@@ -48,17 +58,13 @@ fn a_target_that_is_down_refuses_everything() {
     // Bound and let go, so that nobody listens there.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = attack(&format!("http://{address}/"), "");
-    let report = output.exits(1).report();
-    assert_eq!(report.errors(), map([("refused", report.arrivals().sent())]));
-    assert!(report.reasons().contains("refused"), "{}", report.reasons());
-    assert!(report.statuses().is_empty());
+    none_connects(&output, "refused");
 }
 
 #[test]
 fn a_name_that_does_not_resolve_is_told_from_a_refusal() {
     let output = attack("http://does-not-exist.invalid/", "    timeout: 20s\n");
-    let report = output.exits(1).report();
-    assert_eq!(report.errors(), map([("dns", report.arrivals().sent())]));
+    none_connects(&output, "dns");
 }
 
 #[test]
@@ -111,9 +117,8 @@ fn tls_to_a_plain_port_is_told_from_a_refusal() {
         until_closed(&mut stream).map(drop)
     });
     let output = attack(&format!("https://{}/", server.address()), "");
-    let report = output.exits(1).report();
-    assert_eq!(report.errors(), map([("tls", report.arrivals().sent())]), "{}", output.stdout);
-    assert_eq!(server.connections(), report.arrivals().sent(), "no hello is sent twice");
+    none_connects(&output, "tls");
+    assert_eq!(server.connections(), output.report().arrivals().sent(), "no hello is sent twice");
 }
 
 #[test]

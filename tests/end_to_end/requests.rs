@@ -121,7 +121,7 @@ fn a_weighted_mix_is_exact_and_each_request_goes_where_it_says() {
 attacks:
   - name: shop
     base_url: {}/api/v1/
-    headers: {{ x-shared: shared, x-both: attack }}
+    headers: {{ x-all: everywhere, x-both: attack }}
     rate: 100/s
     duration: 1s
     requests:
@@ -140,12 +140,12 @@ attacks:
     assert_eq!(buys.len() as u64, report.arrivals_of_request("buy").sent());
     for browse in browses {
         assert_eq!((browse.method.as_str(), browse.target.as_str()), ("GET", "/api/v1/items?page=1"));
-        assert_eq!((browse.header("x-shared"), browse.header("x-both")), (Some("shared"), Some("attack")));
+        assert_eq!((browse.header("x-all"), browse.header("x-both")), (Some("everywhere"), Some("attack")));
         assert_eq!(browse.header("content-type"), None);
     }
     for buy in buys {
         assert_eq!(buy.target, "/api/v1/orders");
-        assert_eq!((buy.header("x-shared"), buy.header("x-both")), (Some("shared"), Some("own")));
+        assert_eq!((buy.header("x-all"), buy.header("x-both")), (Some("everywhere"), Some("own")));
         assert_eq!(buy.body, br#"{"sku":"A"}"#);
     }
 }

@@ -294,11 +294,7 @@ impl<T: Transport + 'static> Engine<T> {
             None => Outcome::Failed { class: ErrorClass::Aborted, status: None },
         };
         let timing = Timing { intended: slot.intended, sent, done };
-        // Without a connection no byte left.
-        let connected =
-            !matches!(outcome, Outcome::Failed { class: ErrorClass::Dns | ErrorClass::Refused, .. });
-        let traffic =
-            Traffic { sent: if connected { call.bytes_sent() } else { 0 }, received: call.bytes_received() };
+        let traffic = Traffic { sent: call.bytes_sent(), received: call.bytes_received() };
         self.end(slot, outcome, &timing, traffic);
     }
 

@@ -45,6 +45,11 @@ impl Call {
         self.bytes_sent.set(bytes);
     }
 
+    /// Notes that no connection came about, so nothing of the request left.
+    pub fn mark_unwritten(&self) {
+        self.bytes_sent.set(0);
+    }
+
     /// Notes bytes of the response's body.
     pub fn mark_received(&self, bytes: u64) {
         self.bytes_received.set(self.bytes_received.get() + bytes);

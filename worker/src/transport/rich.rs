@@ -103,7 +103,12 @@ impl Rich {
         let mut response = match self.client.execute(request).await {
             Ok(response) => response,
             Err(error) if is_out_of_descriptors(&error) => return Reply::NotSent,
-            Err(error) => return Reply::Failed { class: class_of(&error, false), status: None },
+            Err(error) => {
+                if error.is_connect() {
+                    call.mark_unwritten();
+                }
+                return Reply::Failed { class: class_of(&error, false), status: None };
+            }
         };
         let status = response.status().as_u16();
         loop {
