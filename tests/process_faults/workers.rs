@@ -142,11 +142,14 @@ async fn a_slow_control_plane_delays_a_run_and_changes_nothing_else() {
 async fn a_worker_that_finds_no_place_comes_late_and_drops_what_was_due() {
     let limits = Limits { concurrency: 1, ..Limits::default() };
     let (target, bench) = (fast(), Bench::new(limits, |_| None));
-    let (ended, report) = bench.run(&constant(&target, 100, 2)).await;
+    let (ended, report) = bench.run(&constant(&target, 100, 4)).await;
     assert!(ended.result.is_ok(), "{:?}", ended.result);
     let arrivals = report.attacks[0].all.arrivals;
-    assert_eq!((arrivals.scheduled, arrivals.completed, arrivals.dropped), (200, 100, 100), "{arrivals:?}");
-    assert_eq!(target.stop().received, 100, "what was due is not made up for");
+    // The second worker finds a place once the first has ended, after 4 s: it
+    // may still send what was due in the last one of them, and no more.
+    assert_eq!((arrivals.scheduled, arrivals.completed + arrivals.dropped), (400, 400), "{arrivals:?}");
+    assert!(arrivals.dropped >= 150, "what was due is not made up for: {arrivals:?}");
+    assert_eq!(target.stop().received, arrivals.completed);
     // Half of the load was never sent, by our own fault: no promise of the
     // target's was broken, and none was kept.
     assert_eq!(report.verdict, Verdict::Inconclusive, "{:?}", report.reasons);

@@ -31,6 +31,11 @@ use crate::transport::{Call, Reply, Transport, TransportError};
 /// second between two looks at the stop flag, a stop takes 2 s at most.
 pub const STOP_GRACE: Duration = Duration::from_secs(1);
 
+/// How late an arrival may leave by our own fault. One that is later, because
+/// the worker came late or its machine stood still, is dropped: to make up for
+/// more would be a burst that nobody asked for.
+pub const MAX_LATE: Duration = Duration::from_secs(1);
+
 /// Arrivals that may leave in one go before answers are looked at, when the
 /// pacer is behind.
 const BATCH: u32 = 64;
@@ -103,11 +108,7 @@ impl<T: Transport + 'static> Engine<T> {
         }
         let watching = self.watch_health();
         let attacking = join_all(&mut attacks);
-        tokio::select! {
-            // The health of every second is noted as long as load is sent.
-            () = async { watching.await; std::future::pending().await } => {}
-            () = attacking => {}
-        }
+        tokio::join!(watching, attacking);
         // The part of a second that was left is covered, too.
         self.recorder.borrow_mut().cover(self.until.get());
     }
@@ -174,8 +175,6 @@ impl<T: Transport + 'static> Engine<T> {
         let mut mix = Mix::new(requests, self.plan.seed.wrapping_add(attack as u64));
         let mut sending = JoinSet::new();
         let mut n = self.shard.first_from(schedule.due_before(self.slice.start.saturating_sub(span.start)));
-        // A worker that comes late does not make up for what was due before.
-        let late_before = self.clock.now();
         let mut in_a_row = 0;
         while let Some(due) = schedule.due(n) {
             let intended = Duration::from_micros(span.start) + due;
@@ -185,10 +184,10 @@ impl<T: Transport + 'static> Engine<T> {
             }
             let slot = Slot { attack, request: mix.pick(0, n), intended };
             self.recorder.borrow_mut().scheduled(slot);
-            if intended < late_before {
-                // It was the generator that was late, and the report must know.
-                let lag = self.clock.now().saturating_sub(intended);
-                self.recorder.borrow_mut().released(slot, lag);
+            let late = self.clock.now().saturating_sub(intended);
+            if late > MAX_LATE {
+                // The report must know that it was not the target's doing.
+                self.recorder.borrow_mut().released(slot, late);
                 self.drop_arrival(slot);
             } else {
                 sending.spawn_local(Rc::clone(&self).send(slot));
@@ -215,15 +214,18 @@ impl<T: Transport + 'static> Engine<T> {
         // What is due next is counted when it leaves, which may be late.
         self.recorder.borrow_mut().hold(micros(intended));
         if ahead {
-            let stopped = self.stopped.notified();
-            tokio::select! {
-                () = self.clock.sleep_until(intended) => {}
-                () = stopped => {}
-            }
+            self.sleep_until_or_stop(intended).await;
         } else {
             tokio::task::yield_now().await;
         }
         self.recorder.borrow_mut().release(micros(intended));
+    }
+
+    async fn sleep_until_or_stop(&self, offset: Duration) {
+        tokio::select! {
+            () = self.clock.sleep_until(offset) => {}
+            () = self.stopped.notified() => {}
+        }
     }
 
     /// The closed workload model.
@@ -311,10 +313,10 @@ impl<T: Transport + 'static> Engine<T> {
         }
     }
 
-    /// Notes CPU and sockets at the end of every second of the slice.
+    /// Notes CPU and sockets at the end of every second of the slice's load.
     async fn watch_health(&self) {
         const SECOND: u64 = 1_000_000;
-        self.clock.sleep_until(Duration::from_micros(self.slice.start)).await;
+        self.sleep_until_or_stop(Duration::from_micros(self.slice.start)).await;
         let mut cpu = CpuMeter::start();
         let mut last = self.clock.now();
         let mut second = self.slice.start / SECOND + 1;
@@ -323,9 +325,14 @@ impl<T: Transport + 'static> Engine<T> {
             if end > self.until.get() {
                 return;
             }
-            self.clock.sleep_until(Duration::from_micros(end)).await;
+            self.sleep_until_or_stop(Duration::from_micros(end)).await;
+            if end > self.until.get() {
+                return;
+            }
             let now = self.clock.now();
-            let ratio = cpu.read(now.saturating_sub(last));
+            // A second that was over before this worker began says nothing of it.
+            let began_before = Duration::from_micros(end) > last;
+            let ratio = began_before.then(|| cpu.read(now.saturating_sub(last))).flatten();
             last = now;
             let sockets = open_descriptors();
             let mut recorder = self.recorder.borrow_mut();
