@@ -572,11 +572,16 @@ mod tests {
 
     #[test]
     fn many_may_open_a_new_table_at_once() {
-        for _ in 0..10 {
+        let together = std::sync::Barrier::new(4);
+        for _ in 0..40 {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("runs.db");
             std::thread::scope(|scope| {
-                let all: Vec<_> = (0..8).map(|_| scope.spawn(|| SqliteTable::open(&path))).collect();
+                let open = || {
+                    together.wait();
+                    SqliteTable::open(&path)
+                };
+                let all: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
                 for one in all {
                     one.join().unwrap().unwrap();
                 }
