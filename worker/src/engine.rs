@@ -327,7 +327,9 @@ impl<T: Transport + 'static> Engine<T> {
             let now = self.clock.now();
             let ratio = cpu.read(now.saturating_sub(last));
             last = now;
-            let sockets = open_descriptors();
+            // Listing thousands of them takes tens of milliseconds, in which this
+            // thread would send nothing.
+            let sockets = tokio::task::spawn_blocking(open_descriptors).await.ok().flatten();
             let mut recorder = self.recorder.borrow_mut();
             recorder.cover(end);
             recorder.health(end, ratio, sockets);
