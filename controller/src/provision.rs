@@ -23,6 +23,107 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, Task
         }
         ports.functions().create(&fleet.function).await?;
         table.advance(run, &fleet.function, LedgerState::Created).await?;
+        if table.is_over(run).await? {
+            // Torn down since the intent was written: the tear-down may have
+            // looked for the function before there was one.
+            ports.functions().delete(&fleet.function).await?;
+            return Err(TaskError::RunOver(run.to_string()));
+        }
     }
     Ok(Done {})
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use deathstar_statemachine::config::Config;
+    use deathstar_statemachine::plan::{Place, Plan};
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::embedded::EmbeddedPorts;
+    use crate::embedded::functions::{InProcessFunctions, Limits};
+    use crate::embedded::table::SqliteTable;
+    use crate::ports::FunctionState;
+    use crate::tear_down;
+
+    /// Tears the run down just before a function comes into being.
+    #[derive(Clone)]
+    struct Overtaken {
+        ports: EmbeddedPorts,
+        run: RunId,
+    }
+
+    impl Functions for Overtaken {
+        async fn create(&self, name: &str) -> Result<(), TaskError> {
+            tear_down::handle(&self.ports, &self.run).await?;
+            self.ports.functions.create(name).await
+        }
+
+        async fn state(&self, name: &str) -> Result<FunctionState, TaskError> {
+            self.ports.functions.state(name).await
+        }
+
+        async fn delete(&self, name: &str) -> Result<(), TaskError> {
+            self.ports.functions.delete(name).await
+        }
+
+        async fn list(&self, prefix: &str) -> Result<Vec<String>, TaskError> {
+            self.ports.functions.list(prefix).await
+        }
+    }
+
+    impl Ports for Overtaken {
+        type Table = SqliteTable;
+        type Functions = Self;
+        type Clock = SystemClock;
+
+        fn table(&self) -> &SqliteTable {
+            &self.ports.table
+        }
+
+        fn functions(&self) -> &Self {
+            self
+        }
+
+        fn clock(&self) -> &SystemClock {
+            &SystemClock
+        }
+
+        fn place(&self) -> &Place {
+            &self.ports.place
+        }
+    }
+
+    #[tokio::test]
+    async fn a_function_that_a_tear_down_overtook_is_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = SqliteTable::open(&folder.path().join("runs.db")).unwrap();
+        let functions = InProcessFunctions::new(Limits::default(), Box::new(|_| unreachable!("none runs")));
+        let two = NonZeroU32::new(2).unwrap();
+        let place = Place {
+            mode: "test".into(),
+            cores: two,
+            rate_per_worker: two,
+            sockets: two,
+            workers_share_process: true,
+            workers_per_function: two,
+            lead: Duration::from_secs(1),
+            checkpoint: Duration::from_secs(1),
+            slice: Duration::from_secs(60),
+            invocation: Duration::from_secs(900),
+        };
+        let text = "name: a\nattacks: [{ name: a, url: 'http://127.0.0.1:1/', rate: 1/s, duration: 9s }]";
+        let config = Config::from_text(text, |_| Err(String::new())).unwrap();
+        let run: RunId = "a-run".parse().unwrap();
+        assert!(table.claim_run(&run, "execution", "a", Timestamp::UNIX_EPOCH).await.unwrap());
+        let plan = Plan::new(run.clone(), config, place.clone(), Timestamp::UNIX_EPOCH).unwrap();
+        table.put_plan(&plan).await.unwrap();
+        let ports = Overtaken { ports: EmbeddedPorts { table, functions, place }, run: run.clone() };
+        assert!(matches!(handle(&ports, &run).await, Err(TaskError::RunOver(_))));
+        assert!(ports.list("").await.unwrap().is_empty(), "nothing is left behind");
+    }
 }

@@ -52,9 +52,17 @@ impl Histogram {
         self.0.record(micros).unwrap_or_else(|error| unreachable!("it resizes up to an hour: {error}"));
     }
 
-    /// Adds the counts of another.
+    /// Adds the counts of another. Where that one is coarser, each time counts
+    /// as the upper end of its bucket: it never flatters.
     pub fn add(&mut self, other: &Self) {
         if other.0.is_empty() {
+            return;
+        }
+        if other.0.sigfig() < self.0.sigfig() {
+            for bucket in other.0.iter_recorded() {
+                let (time, count) = (bucket.value_iterated_to(), bucket.count_at_value());
+                self.0.record_n(time, count).unwrap_or_else(|error| unreachable!("it resizes: {error}"));
+            }
             return;
         }
         self.0.add(&other.0).unwrap_or_else(|error| unreachable!("it resizes up to an hour: {error}"));
@@ -71,7 +79,15 @@ impl Histogram {
     /// the bucket, so it never flatters.
     #[must_use]
     pub fn quantile_ms(&self, q: f64) -> Option<f64> {
-        (!self.0.is_empty()).then(|| millis(self.0.value_at_quantile(q).min(self.0.max())))
+        // The rank of the quantile among all counts, in whole billionths: 0.999
+        // of 1,000 is the 999th, also when 99.9 ÷ 100 comes out a bit above it.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 10⁹")]
+        let billionths = (q.clamp(0.0, 1.0) * 1e9).round() as u128;
+        let count = self.0.len();
+        let rank = (billionths * u128::from(count)).div_ceil(1_000_000_000).max(1);
+        // Half a rank less, so that rounding up always ends at the rank.
+        let exact = (rank as f64 - 0.5) / count as f64;
+        (count > 0).then(|| millis(self.0.value_at_quantile(exact).min(self.0.max())))
     }
 
     /// The smallest time in milliseconds, down to its bucket's lower end.
@@ -193,9 +209,25 @@ mod tests {
         window.record(Duration::from_millis(40));
         total.add(&window);
         assert_eq!(total.count(), 3);
-        // 40 ms may have been anywhere in its bucket of 1 %.
+        // 40 ms may have been anywhere in its bucket of 1 %, and counts as its end.
         let max = total.max_ms().unwrap();
-        assert!((39.6..=40.4).contains(&max), "{max}");
+        assert!((40.0..=40.4).contains(&max), "{max}");
+        assert!(total.quantile_ms(0.99).unwrap() >= 40.0);
+    }
+
+    #[test]
+    fn a_quantile_has_one_rank_however_it_was_computed() {
+        // 1 … 1000 ms: 99.9 ÷ 100 is a bit more than 0.999, and not the 1000th.
+        let histogram = of(&(1..=1000).map(|ms| ms * 1000).collect::<Vec<_>>());
+        let promised = 99.9 / 100.0;
+        assert!(promised > 0.999);
+        assert_eq!(histogram.quantile_ms(promised), histogram.quantile_ms(0.999));
+        assert!(histogram.quantile_ms(0.999).unwrap() < 1000.0 * 1.0005);
+        // Three counts: each third has its own.
+        let three = of(&[1000, 2000, 3000]);
+        let at = |q| format!("{:.0} ms", three.quantile_ms(q).unwrap());
+        let expected = ["1 ms", "1 ms", "2 ms", "2 ms", "3 ms", "3 ms"];
+        assert_eq!([0.0, 0.333, 0.334, 0.666, 0.667, 1.0].map(at), expected);
     }
 
     #[test]

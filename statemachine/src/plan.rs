@@ -258,8 +258,12 @@ fn slice(config: &Config, place: &Place) -> Result<Duration, PlanError> {
         return Ok(place.slice);
     };
     let room = place.invocation.saturating_sub(INVOCATION_MARGIN + slowest.timeout * 2);
-    if room >= place.slice.min(SHORTEST_SLICE) {
-        return Ok(room.min(place.slice));
+    if room >= place.slice {
+        return Ok(place.slice);
+    }
+    if room >= SHORTEST_SLICE {
+        // Whole seconds, so that no window lies across the seam of two slices.
+        return Ok(Duration::from_secs(room.as_secs()));
     }
     Err(PlanError::TimeoutTooLong {
         attack: slowest.name.clone(),
@@ -318,4 +322,37 @@ fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: No
         warnings.push(format!("{users} users share {sockets} connections; users will wait for one"));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_timeouts_leave_slices_of_whole_seconds() {
+        let one = NonZeroU32::MIN;
+        let place = Place {
+            mode: "test".into(),
+            cores: one,
+            rate_per_worker: one,
+            sockets: one,
+            workers_share_process: true,
+            workers_per_function: one,
+            lead: Duration::from_secs(1),
+            checkpoint: Duration::from_secs(5),
+            slice: Duration::from_secs(600),
+            invocation: Duration::from_secs(900),
+        };
+        let slice_of = |timeout: &str| {
+            let text = format!(
+                "name: a\nattacks: [{{ name: a, url: 'http://127.0.0.1:1/', rate: 1/s, duration: 1h, timeout: {timeout} }}]"
+            );
+            let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
+            slice(&config, &place).map(|slice| slice.as_micros())
+        };
+        assert_eq!(slice_of("135s"), Ok(600_000_000));
+        // 900 − 30 − 2 × 400.25 = 69.5 s.
+        assert_eq!(slice_of("400.25s"), Ok(69_000_000));
+        assert!(matches!(slice_of("406s"), Err(PlanError::TimeoutTooLong { .. })));
+    }
 }

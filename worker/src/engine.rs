@@ -334,7 +334,9 @@ impl<T: Transport + 'static> Engine<T> {
             let began_before = Duration::from_micros(end) > last;
             let ratio = began_before.then(|| cpu.read(now.saturating_sub(last))).flatten();
             last = now;
-            let sockets = open_descriptors();
+            // Listing thousands of them takes tens of milliseconds, in which this
+            // thread would send nothing.
+            let sockets = tokio::task::spawn_blocking(open_descriptors).await.ok().flatten();
             let mut recorder = self.recorder.borrow_mut();
             recorder.cover(end);
             recorder.health(end, ratio, sockets);

@@ -4,6 +4,7 @@
 //! nothing; it waits for the winner's end, so that nobody judges or tears down
 //! under live load.
 
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use crate::clock::{LoadClock, WallClock};
+use crate::clock::{self, LoadClock, WallClock};
 use crate::engine::Engine;
 use crate::ports::WorkerTable;
 use crate::transport::{Transport, TransportError};
@@ -29,6 +30,10 @@ const CONTROL_EVERY: Duration = Duration::from_secs(1);
 /// How much longer than its load and its slowest request a winner may take
 /// before a loser stops waiting for it.
 const WINNER_MARGIN: Duration = Duration::from_secs(10);
+
+/// How long each write of a slice's end is tried, when the table is away; an
+/// invocation's margin has room for both.
+const LAST_WRITE: Duration = Duration::from_secs(10);
 
 /// Runs one slice of one shard. `token` names this invocation; `transport` is
 /// made from the plan once the claim is won.
@@ -89,11 +94,25 @@ pub async fn handle<T: Transport + 'static>(
         })
         .await;
     let (windows, _) = engine.checkpoint().split();
-    table.checkpoint(input, windows).await?;
     let end = SliceEnd { until: engine.until(), totals: engine.totals() };
     let stopped = end.until < slice.end;
-    table.finish(input, end).await?;
+    insist(|| table.checkpoint(input, windows.clone())).await?;
+    insist(|| table.finish(input, end.clone())).await?;
     Ok(output(stopped))
+}
+
+/// Repeats the write of a slice's end while the table is away: it cannot be
+/// had again, and a worker that fails here ends the chain of its slices.
+async fn insist<F: Future<Output = Result<(), TaskError>>>(write: impl Fn() -> F) -> Result<(), TaskError> {
+    let given_up = clock::monotonic() + LAST_WRITE;
+    loop {
+        match write().await {
+            Err(TaskError::TableUnavailable(_) | TaskError::Throttled(_))
+                if clock::monotonic() < given_up => {}
+            done => return done,
+        }
+        tokio::time::sleep(CONTROL_EVERY).await;
+    }
 }
 
 /// The stretch of load of a slice.

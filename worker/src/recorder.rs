@@ -198,12 +198,12 @@ impl Recorder {
         }
     }
 
-    /// The totals, by attack and request.
+    /// The totals of what was due, by attack and request.
     #[must_use]
     pub fn totals(&self) -> Vec<Series> {
         let mut totals = Vec::new();
         for (attack, requests) in (0..).zip(&self.totals) {
-            for (request, tally) in (0..).zip(requests) {
+            for (request, tally) in (0..).zip(requests).filter(|(_, tally)| tally.scheduled > 0) {
                 totals.push(Series { attack, request, tally: tally.clone() });
             }
         }

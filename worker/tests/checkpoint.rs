@@ -51,6 +51,8 @@ struct Table {
     windows: Windows,
     end: RefCell<Option<SliceEnd>>,
     stop: Cell<bool>,
+    /// Until then, no slice can be ended.
+    away_until: Cell<Instant>,
     /// How long each write of windows takes, in order; the others take none.
     /// As on a blocking thread, it goes on when nobody waits for it any more.
     writes_take: RefCell<Vec<Duration>>,
@@ -85,6 +87,9 @@ impl WorkerTable for Table {
     }
 
     async fn finish(&self, _: &SliceId, end: SliceEnd) -> Result<(), TaskError> {
+        if clock::monotonic() < self.away_until.get() {
+            return Err(TaskError::TableUnavailable("away".into()));
+        }
         self.end.replace(Some(end));
         Ok(())
     }
@@ -131,8 +136,7 @@ async fn answer_in(millis: u64) -> Reply {
 }
 
 fn table(attack: &str) -> Table {
-    let text =
-        format!("name: test\nworkers: 1\nattacks:\n  - name: a\n    url: http://127.0.0.1:1/\n{attack}");
+    let text = format!("name: test\nworkers: 1\nattacks:\n  - name: a\n{attack}");
     let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
     let many = NonZeroU32::new(10_000).unwrap();
     let place = Place {
@@ -163,6 +167,7 @@ fn table(attack: &str) -> Table {
         windows: Windows::default(),
         end: RefCell::default(),
         stop: Cell::new(false),
+        away_until: Cell::new(clock::monotonic()),
         writes_take: RefCell::default(),
     }
 }
@@ -194,7 +199,8 @@ impl Table {
 
 #[tokio::test(start_paused = true)]
 async fn a_window_that_a_step_ends_keeps_what_it_counted() {
-    let table = table("    load: { steps: { rates: [100/s, 200/s], each: 1500ms } }\n");
+    let table =
+        table("    url: http://127.0.0.1:1/\n    load: { steps: { rates: [100/s, 200/s], each: 1500ms } }\n");
     run(&table, 0, |_| answer_in(1)).await;
     let expected = [(0, 1000, 100, 100), (1000, 500, 50, 50), (1500, 500, 100, 100), (2000, 1000, 200, 200)];
     assert_eq!(table.written(), expected);
@@ -202,7 +208,7 @@ async fn a_window_that_a_step_ends_keeps_what_it_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_window_survives_a_wait_for_an_earlier_one() {
-    let table = table("    rate: 10/s\n    duration: 2s\n    timeout: 5s\n");
+    let table = table("    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 2s\n    timeout: 5s\n");
     // The first second's requests time out, long after the second one's ended.
     run(&table, 0, |number| async move {
         if number < 10 { std::future::pending().await } else { answer_in(1).await }
@@ -213,7 +219,7 @@ async fn the_last_window_survives_a_wait_for_an_earlier_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_write_never_undoes_a_later_one() {
-    let table = table("    rate: 10/s\n    duration: 2s\n");
+    let table = table("    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 2s\n");
     // The second write, at 1.9 s of the load, is under way when the load ends.
     table.writes_take.replace(vec![Duration::from_secs(1), Duration::ZERO]);
     run(&table, 0, |_| answer_in(1)).await;
@@ -224,7 +230,7 @@ async fn a_slow_write_never_undoes_a_later_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slice_of_a_run_that_was_stopped_sends_nothing() {
-    let table = table("    rate: 10/s\n    duration: 20m\n");
+    let table = table("    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 20m\n");
     assert_eq!(table.round.slices, 2);
     table.stop.set(true);
     // Half a slice late, so that requests would be due at once.
@@ -233,4 +239,15 @@ async fn a_slice_of_a_run_that_was_stopped_sends_nothing() {
     assert_eq!((output.more, sent), (false, 0));
     let end = table.end.borrow().clone().unwrap();
     assert_eq!((end.until, end.totals.len()), (600_000_000, 0), "it ended before it began");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_slice_waits_for_a_table_that_is_away() {
+    let attack = "    base_url: http://127.0.0.1:1\n    rate: 10/s\n    duration: 2s\n    requests:\n      - { name: a, get: /, weight: 1 }\n      - { name: b, get: /, weight: 1 }\n";
+    let table = table(attack);
+    table.away_until.set(clock::monotonic() + Duration::from_secs(9));
+    run(&table, 0, |_| answer_in(1)).await;
+    let end = table.end.borrow().clone().unwrap();
+    let counts: Vec<u64> = end.totals.iter().map(|series| series.tally.completed).collect();
+    assert_eq!((end.until, counts), (2_000_000, vec![10, 10]));
 }

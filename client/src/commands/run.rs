@@ -1,6 +1,8 @@
 //! `deathstar run`: the whole of a run, on this machine.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use deathstar_controller::ports::Table;
 use deathstar_statemachine::config::Config;
@@ -18,6 +20,9 @@ use crate::exit::Exit;
 use crate::output::{self, Style};
 use crate::progress::Progress;
 use crate::{clock, config_file, machine};
+
+/// How long until a run that could not be asked to stop is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) fn run(home: Option<PathBuf>, args: &RunArgs, style: Style) -> Result<Exit, CommandError> {
     let config = config_file::read(&args.config)?;
@@ -54,10 +59,11 @@ pub(super) fn execute(
             .map_err(|error| CommandError::BadInput(error.to_string()))?;
         plan.warnings.iter().for_each(|warning| eprintln_quietly(&format!("warning: {warning}")));
         let (home, table) = open(home)?;
+        // Locked before the look, so that no other process makes the run between.
+        let _lock = home.lock(&run)?;
         if table.plan(&run).await?.is_some() {
             return Err(CommandError::BadInput(format!("there is a run {run} already; choose another --id")));
         }
-        let _lock = home.lock(&run)?;
         let mut signals =
             Signals::listen().map_err(|error| CommandError::Broken(format!("no signals: {error}")))?;
         let embedded = Embedded::new(table.clone(), place);
@@ -69,9 +75,9 @@ pub(super) fn execute(
             () = progress.follow(&table) => unreachable!("progress follows for ever"),
             () = signals.next() => {
                 progress.say("stopping; the report follows. Once more gives up at once");
-                table.request_stop(&run, &Stop::Interrupted).await?;
                 tokio::select! {
                     ended = &mut running => ended,
+                    never = interrupt(&table, &run) => match never {},
                     () = progress.follow(&table) => unreachable!("progress follows for ever"),
                     () = signals.next() => {
                         progress.finish();
@@ -84,7 +90,8 @@ pub(super) fn execute(
         let result = ended?.result;
         let report = table.report(&run).await?;
         if report.is_some() {
-            table.forget_windows(&run).await?;
+            // Only tidying: the run's result does not depend on it.
+            let _ = table.forget_windows(&run).await;
         }
         conclude(report, result, &run)
     })
@@ -112,6 +119,17 @@ fn conclude(
     Ok(Ended { report: Some(report), exit })
 }
 
+/// Asks a run to stop until that is written down, and then waits for ever: a
+/// run that is not planned yet has no row to write it in.
+async fn interrupt(table: &impl Table, run: &RunId) -> Infallible {
+    while !matches!(table.stop(run).await, Ok(Some(_))) {
+        // What is refused now is tried again.
+        let _ = table.request_stop(run, &Stop::Interrupted).await;
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+    std::future::pending().await
+}
+
 /// The second Ctrl-C: say what remains, and go. Functions of this process end
 /// with it.
 async fn give_up(table: &impl Table, run: &RunId) -> Result<Ended, CommandError> {
@@ -128,4 +146,32 @@ async fn give_up(table: &impl Table, run: &RunId) -> Result<Ended, CommandError>
 /// Tells runs of the same second apart.
 fn salt(started: jiff::Timestamp) -> u32 {
     started.subsec_nanosecond().unsigned_abs() ^ std::process::id().rotate_left(12)
+}
+
+#[cfg(test)]
+mod tests {
+    use deathstar_controller::embedded::table::SqliteTable;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_interrupt_before_the_run_is_planned_is_not_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let table = SqliteTable::open(&directory.path().join("runs.db")).unwrap();
+        let run: RunId = "a-run".parse().unwrap();
+        let planned_later = async {
+            tokio::time::sleep(ASK_AGAIN * 3).await;
+            assert!(table.claim_run(&run, "execution", "name", clock::now()).await.unwrap());
+            while table.stop(&run).await.unwrap().is_none() {
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+            table.stop(&run).await.unwrap()
+        };
+        let stop = tokio::select! {
+            never = interrupt(&table, &run) => match never {},
+            stop = planned_later => stop,
+            () = tokio::time::sleep(Duration::from_secs(10)) => None,
+        };
+        assert_eq!(stop, Some(Stop::Interrupted));
+    }
 }

@@ -99,7 +99,9 @@ fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
             report.duration_s
         ));
     }
-    if report.coverage.ratio < COVERAGE {
+    if report.coverage.due_s == 0.0 {
+        reasons.push("no load was due".to_owned());
+    } else if report.coverage.ratio < COVERAGE {
         reasons.push(format!(
             "coverage is {}: {} never reported",
             coverage_text(report),

@@ -34,12 +34,19 @@ const COLUMNS: usize = 12;
 pub struct Merge<'a> {
     plan: &'a Plan,
     rounds: Vec<Round>,
-    ends: HashMap<(u32, u32, u32), SliceEnd>,
+    /// Of slices that ended: where, in microseconds of the load. What they
+    /// counted is in `totals`, and only there: there may be many.
+    ends: HashMap<(u32, u32, u32), u64>,
     spans: Vec<Span>,
     /// By attack, by request.
     totals: Vec<Vec<Tally>>,
+    /// The windows of one start, over all workers, being added up.
+    now: Moments,
     /// By attack, by window start.
-    timeline: Vec<BTreeMap<u64, Tally>>,
+    timeline: Vec<Vec<Moment>>,
+    /// By attack, by the start of a step.
+    steps: Vec<BTreeMap<u64, Tally>>,
+    in_flight_max: u64,
     /// Of slices that never ended: where their last window ended, and how much
     /// they covered, in microseconds.
     dead: HashMap<(u32, u32, u32), (u64, u64)>,
@@ -50,27 +57,42 @@ pub struct Merge<'a> {
     busy_windows: u64,
     /// By shard: sum of CPU ratios × length, and of lengths, in microseconds.
     cpu: HashMap<u32, (f64, f64)>,
-    /// By window start: requests in flight, over all workers.
-    in_flight: BTreeMap<u64, u64>,
     sockets_max: Option<u32>,
 }
 
+/// All windows that start at one instant.
+#[derive(Debug, Default)]
+struct Moments {
+    at: u64,
+    /// By attack, those that had arrivals.
+    attacks: BTreeMap<usize, Tally>,
+    in_flight: u64,
+}
+
 impl<'a> Merge<'a> {
-    /// Starts from the slices that ended; windows follow, in any order.
+    /// Starts from the slices that ended; windows follow, in order of their
+    /// start, so that those of one start are all that is held of them.
     #[must_use]
     pub fn new(plan: &'a Plan, rounds: Vec<Round>, ends: Vec<(SliceId, SliceEnd)>) -> Self {
         let attacks = plan.config.attacks();
         let mut totals: Vec<Vec<Tally>> =
             attacks.iter().map(|attack| vec![Tally::total(); attack.requests.len()]).collect();
-        for series in ends.iter().flat_map(|(_, end)| &end.totals) {
-            if let Some(total) = total_of(&mut totals, series.attack, series.request) {
-                total.add(&series.tally);
+        let add = |(id, end): (SliceId, SliceEnd)| {
+            for series in &end.totals {
+                if let Some(total) = total_of(&mut totals, series.attack, series.request) {
+                    total.add(&series.tally);
+                }
             }
-        }
+            ((id.round, id.shard, id.slice), end.until)
+        };
+        let ends = ends.into_iter().map(add).collect();
         Self {
             spans: plan.spans(),
-            timeline: vec![BTreeMap::new(); attacks.len()],
-            ends: ends.into_iter().map(|(id, end)| ((id.round, id.shard, id.slice), end)).collect(),
+            now: Moments::default(),
+            timeline: vec![Vec::new(); attacks.len()],
+            steps: vec![BTreeMap::new(); attacks.len()],
+            in_flight_max: 0,
+            ends,
             totals,
             plan,
             rounds,
@@ -81,19 +103,21 @@ impl<'a> Merge<'a> {
             late_windows: 0,
             busy_windows: 0,
             cpu: HashMap::new(),
-            in_flight: BTreeMap::new(),
             sockets_max: None,
         }
     }
 
-    /// Adds a window. Each is added once.
+    /// Adds a window. Each is added once, none before one that starts earlier.
     pub fn window(&mut self, id: &SliceId, window: &Window) {
         let key = (id.round, id.shard, id.slice);
         let ended = self.ends.contains_key(&key);
+        if window.at != self.now.at {
+            self.flush();
+            self.now.at = window.at;
+        }
         for series in &window.series {
-            if let Some(timeline) = self.timeline.get_mut(series.attack as usize) {
-                timeline.entry(window.at).or_insert_with(Tally::window).add(&series.tally);
-            }
+            let now = self.now.attacks.entry(series.attack as usize);
+            now.or_insert_with(Tally::window).add(&series.tally);
             if !ended && let Some(total) = total_of(&mut self.totals, series.attack, series.request) {
                 total.add(&series.tally);
             }
@@ -106,11 +130,24 @@ impl<'a> Merge<'a> {
         self.health(id.shard, window);
     }
 
+    /// Ends the windows of one start.
+    fn flush(&mut self) {
+        let Moments { at, attacks, in_flight } = std::mem::take(&mut self.now);
+        self.in_flight_max = self.in_flight_max.max(in_flight);
+        for (index, tally) in attacks {
+            let Some(attack) = self.plan.config.attacks().get(index) else { continue };
+            if let Some(step) = steps(attack, self.spans[index]).iter().rfind(|step| step.start <= at) {
+                self.steps[index].entry(step.start).or_insert_with(Tally::window).add(&tally);
+            }
+            self.timeline[index].push(moment(at, &tally));
+        }
+    }
+
     fn health(&mut self, shard: u32, window: &Window) {
         let health = &window.health;
         self.pacing_lag.add(&health.pacing_lag);
         self.send_lag.add(&health.send_lag);
-        *self.in_flight.entry(window.at).or_default() += u64::from(health.in_flight);
+        self.now.in_flight += u64::from(health.in_flight);
         self.sockets_max = self.sockets_max.max(health.sockets);
         if health.pacing_lag.count() == 0 && health.cpu_ratio.is_none() {
             return;
@@ -138,12 +175,13 @@ impl<'a> Merge<'a> {
     /// reached no further than its last window.
     #[must_use]
     pub fn report(
-        self,
+        mut self,
         stop: Option<Stop>,
         failure: Option<CaughtFailure>,
         leaks: u64,
         killed: bool,
     ) -> Report {
+        self.flush();
         let horizon = self.horizon(stop.is_some() || killed);
         let generator = self.generator();
         let coverage = self.coverage(horizon);
@@ -189,9 +227,17 @@ impl<'a> Merge<'a> {
         if !cut_short {
             return planned;
         }
-        let ended = self.ends.values().map(|end| end.until);
+        // A slice that was stopped before its load began reached nothing.
+        let ended = self.ends.iter().filter(|(key, until)| **until > self.slice_start(**key));
+        let ended = ended.map(|(_, until)| *until);
         let died = self.dead.values().map(|(last, _)| *last);
         ended.chain(died).max().unwrap_or(0).min(planned)
+    }
+
+    /// Where a slice's load begins, in microseconds.
+    fn slice_start(&self, (number, _, slice): (u32, u32, u32)) -> u64 {
+        let from = self.rounds.iter().find(|round| round.number == number).map_or(0, |round| round.from);
+        from + u64::from(slice) * micros(self.plan.slice)
     }
 
     /// Calls `visit` with every slice that was due, where its load began and
@@ -204,7 +250,7 @@ impl<'a> Merge<'a> {
                 let until = from.saturating_add(slice_len).min(round.until);
                 for shard in 0..self.plan.workers.get() {
                     let key = (round.number, shard, slice);
-                    let until = self.ends.get(&key).map_or(until.min(horizon), |end| end.until);
+                    let until = self.ends.get(&key).copied().unwrap_or(until.min(horizon));
                     if until > from {
                         visit(key, from, until);
                     }
@@ -260,8 +306,8 @@ impl<'a> Merge<'a> {
             all: measured(&attack.name, &all, scheduled, run_for),
             profile: attack.load.name().to_owned(),
             requests: attack.requests.iter().zip(&self.totals[index]).map(request).collect(),
-            timeline: self.moments(index),
-            curve: steps(attack, span).into_iter().filter_map(|step| self.curve_point(index, step)).collect(),
+            timeline: self.timeline[index].clone(),
+            curve: self.curve(index, horizon),
             distribution: all
                 .response_time
                 .columns(COLUMNS)
@@ -271,31 +317,25 @@ impl<'a> Merge<'a> {
         }
     }
 
-    fn moments(&self, attack: usize) -> Vec<Moment> {
-        let moment = |(at, tally): (&u64, &Tally)| Moment {
-            at_s: seconds(*at),
-            scheduled: tally.scheduled,
-            completed: tally.completed,
-            errors: tally.failures() + tally.timed_out + tally.dropped,
-            p50: tally.response_time.quantile_ms(0.5),
-            p99: tally.response_time.quantile_ms(0.99),
+    /// The steps that were reached, each over the time in which it was due.
+    fn curve(&self, index: usize, horizon: u64) -> Vec<CurvePoint> {
+        let attack = &self.plan.config.attacks()[index];
+        let schedule = Schedule::of(&attack.load);
+        let span = self.spans[index];
+        let point = |step: Span| {
+            let tally = self.steps[index].get(&step.start)?;
+            let end = step.end.min(horizon);
+            let due = |at: u64| schedule.as_ref().map_or(0, |schedule| schedule.due_before(at - span.start));
+            let length = seconds(end.checked_sub(step.start).filter(|length| *length > 0)?);
+            Some(CurvePoint {
+                rate: (due(end) - due(step.start)) as f64 / length,
+                achieved: tally.in_time as f64 / length,
+                p50: tally.response_time.quantile_ms(0.5),
+                p99: tally.response_time.quantile_ms(0.99),
+                error_ratio: error_ratio(tally),
+            })
         };
-        self.timeline[attack].iter().map(moment).collect()
-    }
-
-    fn curve_point(&self, attack: usize, step: Span) -> Option<CurvePoint> {
-        let mut tally = Tally::window();
-        let mut windows = self.timeline[attack].range(step.start..step.end).peekable();
-        windows.peek()?;
-        windows.for_each(|(_, window)| tally.add(window));
-        let length = seconds(step.end - step.start);
-        Some(CurvePoint {
-            rate: tally.scheduled as f64 / length,
-            achieved: tally.in_time as f64 / length,
-            p50: tally.response_time.quantile_ms(0.5),
-            p99: tally.response_time.quantile_ms(0.99),
-            error_ratio: error_ratio(&tally, tally.in_flight()),
-        })
+        steps(attack, span).into_iter().filter_map(point).collect()
     }
 
     fn generator(&self) -> Generator {
@@ -331,7 +371,7 @@ impl<'a> Merge<'a> {
             pacing_lag_ms: Lag::of(&self.pacing_lag),
             send_lag_ms: Lag::of(&self.send_lag),
             cpu_ratio,
-            in_flight_max: self.in_flight.values().copied().max().unwrap_or(0),
+            in_flight_max: self.in_flight_max,
             sockets_max: self.sockets_max,
         }
     }
@@ -345,17 +385,26 @@ fn seconds(micros: u64) -> f64 {
     micros as f64 / 1_000_000.0
 }
 
-fn error_ratio(tally: &Tally, lost: u64) -> Option<f64> {
-    let judged = tally.ended().max(tally.scheduled).saturating_sub(lost);
-    let errors = tally.failures() + tally.timed_out + tally.dropped;
-    (judged > 0).then(|| errors as f64 / judged as f64)
+fn moment(at: u64, tally: &Tally) -> Moment {
+    Moment {
+        at_s: seconds(at),
+        scheduled: tally.scheduled,
+        completed: tally.completed,
+        errors: tally.ended() - tally.completed,
+        p50: tally.response_time.quantile_ms(0.5),
+        p99: tally.response_time.quantile_ms(0.99),
+    }
+}
+
+/// (failed + timed out + dropped) ÷ (scheduled − lost): what is not lost has ended.
+fn error_ratio(tally: &Tally) -> Option<f64> {
+    let ended = tally.ended();
+    (ended > 0).then(|| (ended - tally.completed) as f64 / ended as f64)
 }
 
 fn measured(name: &str, tally: &Tally, scheduled: u64, run_for: u64) -> Measured {
     let lost = scheduled.saturating_sub(tally.ended());
     let per_second = |count: u64| if run_for == 0 { 0.0 } else { count as f64 / seconds(run_for) };
-    let judged = scheduled - lost;
-    let errors = tally.failures() + tally.timed_out + tally.dropped;
     Measured {
         name: name.to_owned(),
         arrivals: Arrivals {
@@ -375,7 +424,7 @@ fn measured(name: &str, tally: &Tally, scheduled: u64, run_for: u64) -> Measured
         service_time_ms: Times::of(&tally.service_time),
         failure_time_ms: Times::of(&tally.failure_time),
         status_codes: tally.status_codes.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
-        error_ratio: (judged > 0).then(|| errors as f64 / judged as f64),
+        error_ratio: error_ratio(tally),
         errors: tally.failed.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect(),
         bytes: Bytes { sent: tally.bytes_sent, received: tally.bytes_received },
     }
