@@ -40,25 +40,38 @@ fn binary() -> &'static Path {
 /// How many of the binary may run at once. More would only disturb each other.
 const AT_ONCE: u32 = 3;
 
-/// Leave to run; given back when dropped.
+/// Leave to run, for one or for as many as may; given back when dropped.
 #[derive(Debug)]
-struct Permit;
+struct Permit(u32);
 
+/// Held while waiting, so that whoever wants to run alone is not overtaken.
+static NEXT: Mutex<()> = Mutex::new(());
 static RUNNING: Mutex<u32> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
 impl Permit {
     fn wait() -> Self {
-        let mut running = ENDED.wait_while(RUNNING.lock().unwrap(), |running| *running >= AT_ONCE).unwrap();
-        *running += 1;
-        Self
+        Self::wait_for(1)
+    }
+
+    /// For a run whose times are compared with a computation.
+    fn alone() -> Self {
+        Self::wait_for(AT_ONCE)
+    }
+
+    fn wait_for(places: u32) -> Self {
+        let _next = NEXT.lock().unwrap();
+        let taken = RUNNING.lock().unwrap();
+        let mut running = ENDED.wait_while(taken, |running| *running + places > AT_ONCE).unwrap();
+        *running += places;
+        Self(places)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        *RUNNING.lock().unwrap() -= 1;
-        ENDED.notify_one();
+        *RUNNING.lock().unwrap() -= self.0;
+        ENDED.notify_all();
     }
 }
 
@@ -95,8 +108,19 @@ impl Home {
         self.start_run(config, args).wait()
     }
 
+    /// Runs a config while no other run disturbs its times. The config is made
+    /// once it may run, with the target that it names.
+    pub(crate) fn run_alone(&self, config: impl FnOnce() -> String) -> Output {
+        let permit = Permit::alone();
+        Running::start(self.run_command(&config(), &[]), permit).wait()
+    }
+
     /// Starts a run; more than one may be under way.
     pub(crate) fn start_run(&self, config: &str, args: &[&str]) -> Running {
+        Running::start(self.run_command(config, args), Permit::wait())
+    }
+
+    fn run_command(&self, config: &str, args: &[&str]) -> Command {
         static NUMBER: Mutex<u32> = Mutex::new(0);
         let number = {
             let mut number = NUMBER.lock().unwrap();
@@ -106,7 +130,7 @@ impl Home {
         let config = self.file(&format!("config-{number}.yaml"), config);
         let config = config.to_str().unwrap();
         let args: Vec<&str> = ["run", config, "--output", "json"].iter().chain(args).copied().collect();
-        self.start(&args)
+        self.command(&args)
     }
 
     /// Runs a command to its end.
