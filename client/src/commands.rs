@@ -132,10 +132,16 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), CommandError> {
 }
 
 fn print_error(error: &dyn Error) {
-    eprintln_quietly(&format!("error: {error}"));
+    let mut said = format!("error: {error}");
+    eprintln_quietly(&said);
     let mut source = error.source();
     while let Some(cause) = source {
-        eprintln_quietly(&format!("  caused by: {cause}"));
+        // Many an error says what caused it, in the same words.
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            said = format!("  caused by: {text}");
+            eprintln_quietly(&said);
+        }
         source = cause.source();
     }
 }

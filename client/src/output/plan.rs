@@ -92,8 +92,9 @@ impl Summary {
         let _ = writeln!(text, "{}: {requests} in {} on this machine", self.name, seconds(self.duration_s));
         let _ = writeln!(
             text,
-            "  {}, each with at most {}; costs nothing",
+            "  {}{} at most {}; costs nothing",
             counted(u64::from(self.workers), "worker"),
+            if self.workers == 1 { " with" } else { ", each with" },
             counted(u64::from(self.connections_per_worker), "connection"),
         );
         for attack in &self.attacks {
