@@ -3,7 +3,7 @@
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{CaughtFailure, Done, ReportInput};
-use deathstar_statemachine::report::{Merge, Report};
+use deathstar_statemachine::report::{Merge, Phase, Report};
 use deathstar_statemachine::table::LedgerState;
 
 use crate::plan;
@@ -14,18 +14,17 @@ const PAGE: u32 = 500;
 
 pub(crate) async fn handle(ports: &impl Ports, input: &ReportInput) -> Result<Done, TaskError> {
     let table = ports.table();
-    let report = build(table, &input.run, input.failure(), false).await?;
+    let report = build(table, &input.run, input.failure(), Phase::Over).await?;
     table.put_report(&input.run, &report).await?;
     Ok(Done {})
 }
 
-/// The report of what is in the table now. `killed` says that the run was cut
-/// off from outside.
+/// The report of what is in the table now.
 pub(crate) async fn build(
     table: &impl Table,
     run: &RunId,
     failure: Option<CaughtFailure>,
-    killed: bool,
+    phase: Phase,
 ) -> Result<Report, TaskError> {
     let plan = plan::of(table, run).await?;
     let mut merge = Merge::new(&plan, table.rounds(run).await?, table.slice_ends(run).await?);
@@ -40,7 +39,8 @@ pub(crate) async fn build(
     }
     let left =
         table.ledger(run).await?.into_iter().filter(|entry| entry.state != LedgerState::Deleted).count();
-    // What a killed process had made in itself went with it.
-    let leaks = if killed { 0 } else { left as u64 };
-    Ok(merge.report(table.stop(run).await?, failure, leaks, killed))
+    // What a killed process had made in itself went with it, and what a run
+    // under way has made it still needs.
+    let leaks = if phase == Phase::Over { left as u64 } else { 0 };
+    Ok(merge.report(table.stop(run).await?, failure, leaks, phase))
 }

@@ -26,7 +26,7 @@ use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::interpreter::Failure;
 use deathstar_statemachine::message::ConfigRef;
 use deathstar_statemachine::plan::{Place, Plan};
-use deathstar_statemachine::report::{Merge, Report, Round, SliceEnd, Stop};
+use deathstar_statemachine::report::{Merge, Phase, Report, Round, SliceEnd, Stop};
 use deathstar_statemachine::table::{Claim, LedgerState};
 use deathstar_statemachine::window::{Health, Window};
 use jiff::Timestamp;
@@ -741,5 +741,5 @@ fn plan(run: &RunId) -> Plan {
 }
 
 fn report(run: &RunId) -> Report {
-    Merge::new(&plan(run), vec![round(0)], Vec::new()).report(None, None, 0, false)
+    Merge::new(&plan(run), vec![round(0)], Vec::new()).report(None, None, 0, Phase::Over)
 }

@@ -58,6 +58,20 @@ pub enum Stop {
     },
 }
 
+/// How far a run had come when its report was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It is over: all that was due has been, and whoever has not reported by
+    /// now never will.
+    Over,
+    /// Its process was killed: the load reached no further than what it had
+    /// written down.
+    Killed,
+    /// It goes on: neither has it reached its end, nor has it anything that it
+    /// should have released.
+    UnderWay,
+}
+
 /// How a slice of a shard ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SliceEnd {

@@ -14,7 +14,7 @@ use deathstar_statemachine::config::Config;
 use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::message::CaughtFailure;
 use deathstar_statemachine::plan::{Place, Plan};
-use deathstar_statemachine::report::{Arrivals, Merge, Report, Round, SliceEnd, Stop, Verdict};
+use deathstar_statemachine::report::{Arrivals, Merge, Phase, Report, Round, SliceEnd, Stop, Verdict};
 use deathstar_statemachine::window::{ErrorClass, Health, Outcome, Series, Tally, Timing, Window};
 use serde_json::Value;
 
@@ -60,12 +60,12 @@ struct Table {
     windows: Vec<(SliceId, Window)>,
     stop: Option<Stop>,
     failure: Option<CaughtFailure>,
-    killed: bool,
+    phase: Phase,
 }
 
 impl Table {
     fn new(plan: Plan) -> Self {
-        Self { plan, ends: vec![], windows: vec![], stop: None, failure: None, killed: false }
+        Self { plan, ends: vec![], windows: vec![], stop: None, failure: None, phase: Phase::Over }
     }
 
     /// Shard `shard` ended its slice at `until`, having counted `series`.
@@ -91,7 +91,7 @@ impl Table {
         let mut merge = Merge::new(&self.plan, vec![round], self.ends);
         self.windows.sort_by_key(|(_, window)| window.at);
         self.windows.iter().for_each(|(id, window)| merge.window(id, window));
-        let report = merge.report(self.stop, self.failure, 0, self.killed);
+        let report = merge.report(self.stop, self.failure, 0, self.phase);
         for attack in &report.attacks {
             assert!(balances(&attack.all.arrivals), "{:?}", attack.all.arrivals);
             attack.requests.iter().for_each(|request| assert!(balances(&request.arrivals), "{request:?}"));
@@ -282,7 +282,7 @@ fn a_killed_run_reaches_as_far_as_it_was_written_down() {
     }
     // Worker 0 wrote once more, 0.3 s into its fourth second.
     table.saw(0, 3 * S, 300_000, vec![series(0, 0, 15, &[(14, OK, 10)])], health(0, 0.1));
-    table.killed = true;
+    table.phase = Phase::Killed;
     let report = table.report();
     // Before 3.3 s 330 are due, 165 for each; of worker 1's, 15 were never
     // written down, and one of worker 0's was in flight.
@@ -294,6 +294,21 @@ fn a_killed_run_reaches_as_far_as_it_was_written_down() {
     let seconds: Vec<(f64, u64)> =
         report.attacks[0].timeline.iter().map(|moment| (moment.at_s, moment.scheduled)).collect();
     assert_eq!(seconds, [(0.0, 100), (1.0, 100), (2.0, 100), (3.0, 15)], "both workers together");
+}
+
+#[test]
+fn a_run_under_way_is_judged_on_what_it_has_written_so_far() {
+    let mut table = Table::new(plan(&["errors <= 0"]));
+    for shard in 0..2 {
+        (0..3).for_each(|second| table.saw(shard, second * S, S, good(50), health(0, 0.1)));
+    }
+    table.phase = Phase::UnderWay;
+    let report = table.report();
+    let arrivals = report.attacks[0].all.arrivals;
+    assert_eq!((arrivals.scheduled, arrivals.completed, arrivals.lost), (300, 300, 0));
+    assert_eq!((report.duration_s, report.coverage.ratio), (3.0, 1.0));
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(report.reasons, ["the run is under way; what it has written down reaches to 3.0 s"]);
 }
 
 /// A run of 20 windows, `late` of them 20 ms late; every answer took 10 ms.
@@ -389,7 +404,7 @@ fn a_promise_over_no_data_is_open() {
 fn a_run_without_load_says_so_and_promises_nothing() {
     let plan = plan(&["p99 < 1s"]);
     let failure = CaughtFailure { error: "DeathStar.Broken".into(), cause: "no fleet".into() };
-    let report = Merge::new(&plan, vec![], vec![]).report(None, Some(failure), 1, false);
+    let report = Merge::new(&plan, vec![], vec![]).report(None, Some(failure), 1, Phase::Over);
     assert_eq!((report.verdict, report.leaks, report.duration_s), (Verdict::Inconclusive, 1, 0.0));
     assert_eq!(report.reasons[0], "the run did not go as planned: no fleet (DeathStar.Broken)");
     assert_eq!(report.reasons[1], "no load was due");

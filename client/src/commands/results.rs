@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use deathstar_controller::ports::{RunSummary, Table};
 use deathstar_controller::service;
 use deathstar_statemachine::ids::RunId;
-use deathstar_statemachine::report::Stop;
+use deathstar_statemachine::report::{Phase, Stop};
 use serde::Serialize;
 
 use super::{CommandError, block_on, eprintln_quietly, open, print, print_json};
@@ -28,7 +28,8 @@ pub(super) fn results(
             None => newest(table.runs().await?)?,
         };
         let alive = home.is_alive(&run);
-        let report = service::results(&table, &run, !alive).await?.ok_or_else(|| unknown(&run))?;
+        let phase = if alive { Phase::UnderWay } else { Phase::Killed };
+        let report = service::results(&table, &run, phase).await?.ok_or_else(|| unknown(&run))?;
         if alive {
             eprintln_quietly(&format!(
                 "run {run} is still under way; this is what it has written down so far"

@@ -5,7 +5,7 @@
 //! broken the promise. Lag only ever lengthens response time, so a promise
 //! that held while the generator was limited still holds.
 
-use super::{COVERAGE, Promise, Report, Stop, Verdict};
+use super::{COVERAGE, Phase, Promise, Report, Stop, Verdict};
 use crate::plan::Plan;
 use crate::slo::{Metric, Rule};
 use crate::window::Tally;
@@ -14,8 +14,8 @@ use crate::window::Tally;
 pub(super) struct Observed<'a> {
     /// By attack.
     pub totals: &'a [Tally],
-    /// Whether the run was cut off from outside.
-    pub killed: bool,
+    /// How far the run had come.
+    pub phase: Phase,
 }
 
 /// Fills in promises, reasons and the verdict.
@@ -93,11 +93,13 @@ fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
         Some(Stop::Requested) => reasons.push(format!("stopped on request after {:.1} s", report.duration_s)),
         Some(Stop::Condition { .. }) | None => {}
     }
-    if observed.killed && report.stopped.is_none() {
-        reasons.push(format!(
-            "the run was killed; what it had written down reaches to {:.1} s",
-            report.duration_s
-        ));
+    let written = format!("written down reaches to {:.1} s", report.duration_s);
+    match observed.phase {
+        Phase::Killed if report.stopped.is_none() => {
+            reasons.push(format!("the run was killed; what it had {written}"));
+        }
+        Phase::UnderWay => reasons.push(format!("the run is under way; what it has {written}")),
+        Phase::Killed | Phase::Over => {}
     }
     if report.coverage.due_s == 0.0 {
         reasons.push("no load was due".to_owned());

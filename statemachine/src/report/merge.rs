@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{
-    Arrivals, AttackReport, Bytes, Column, Coverage, CurvePoint, Generator, Lag, Measured, Moment, Rates,
-    Report, Round, SCHEMA, SliceEnd, Stop, Times, Verdict, judge,
+    Arrivals, AttackReport, Bytes, Column, Coverage, CurvePoint, Generator, Lag, Measured, Moment, Phase,
+    Rates, Report, Round, SCHEMA, SliceEnd, Stop, Times, Verdict, judge,
 };
 use crate::config::Request;
 use crate::histogram::Histogram;
@@ -170,19 +170,16 @@ impl<'a> Merge<'a> {
     }
 
     /// Judges what was added up.
-    ///
-    /// `killed` says that the run was cut off from outside, so that the load
-    /// reached no further than its last window.
     #[must_use]
     pub fn report(
         mut self,
         stop: Option<Stop>,
         failure: Option<CaughtFailure>,
         leaks: u64,
-        killed: bool,
+        phase: Phase,
     ) -> Report {
         self.flush();
-        let horizon = self.horizon(stop.is_some() || killed);
+        let horizon = self.horizon(stop.is_some() || phase != Phase::Over);
         let generator = self.generator();
         let coverage = self.coverage(horizon);
         let attacks: Vec<AttackReport> =
@@ -205,7 +202,7 @@ impl<'a> Merge<'a> {
             cost: Cost { estimated_usd: 0.0 },
             leaks,
         };
-        let observed = judge::Observed { totals: &self.attack_totals(), killed };
+        let observed = judge::Observed { totals: &self.attack_totals(), phase };
         judge::judge(&mut report, self.plan, &observed);
         report
     }
