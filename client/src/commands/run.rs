@@ -133,6 +133,8 @@ async fn interrupt(table: &impl Table, run: &RunId) -> Infallible {
 /// The second Ctrl-C: say what remains, and go. Functions of this process end
 /// with it.
 async fn give_up(table: &impl Table, run: &RunId) -> Result<Ended, CommandError> {
+    // It may have come before the first one was written down.
+    let _ = table.request_stop(run, &Stop::Interrupted).await;
     let ledger = table.ledger(run).await?;
     let left = ledger.iter().filter(|entry| entry.state != LedgerState::Deleted).count();
     eprintln_quietly(&format!(
