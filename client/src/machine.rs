@@ -7,8 +7,8 @@ use std::time::Duration;
 use deathstar_statemachine::plan::Place;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Requests a second that one worker sends over reqwest with ease: a fifth of
-/// what it sends at full speed on a core of its own.
+/// Requests a second for which a worker is planned: low enough that a core which
+/// is also the target's keeps up. The report says when it did not.
 const RATE_PER_WORKER: u32 = 5000;
 
 /// Descriptors that are not for sockets to the target: the table, the terminal,

@@ -48,7 +48,7 @@ fn a_killed_run_shows_as_interrupted_and_tells_what_it_saw() {
 }
 
 #[test]
-fn a_run_that_is_killed_before_its_load_has_nothing_to_say_and_says_so() {
+fn a_run_that_never_was_has_nothing_to_say_and_says_so() {
     let home = Home::new();
     let absent = home.call(&["results", "never-was"]);
     assert_eq!(absent.status.code(), Some(2));
