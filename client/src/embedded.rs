@@ -45,6 +45,9 @@ const LOOK_FOR_STOP_EVERY: Duration = Duration::from_millis(500);
 /// The error of an execution that came to its own end, a failed one.
 const OUTCOME: &str = "DeathStar.RunFailed";
 
+/// Why a run was torn down that never came to its end.
+const OVERDUE: &str = "the run should have ended long ago";
+
 /// How an execution of the definition ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -84,7 +87,7 @@ impl Embedded {
         let functions = InProcessFunctions::new(limits, worker_code(table.clone(), transport));
         let definition = Definition::parse(ATTACK, &[("ControllerFunction", CONTROLLER)])
             .expect("the definition is compiled in, and a test parses it");
-        Self { ports: EmbeddedPorts { table, functions, place }, definition: Arc::new(definition) }
+        Self { ports: EmbeddedPorts::new(table, functions, place), definition: Arc::new(definition) }
     }
 
     /// The run's table.
@@ -106,13 +109,14 @@ impl Embedded {
     pub async fn run(&self, run: &RunId, config: &Config) -> Result<Ended, TaskError> {
         let at = ConfigRef { name: config.name().to_owned(), version: run.to_string() };
         self.ports.table.put_config(&at, config).await?;
-        let start = Start { run: run.clone(), config: at };
+        let start = Start::Run { run: run.clone(), config: at };
         let input = serde_json::to_value(start).map_err(|error| TaskError::Broken(error.to_string()))?;
         let mut execution = Execution::start(&self.definition, run.as_str(), clock::now(), input);
         let stopped = watch::Sender::new(false);
         let mut result = tokio::select! {
             result = self.drive(&mut execution, &stopped) => result,
             never = self.watch_for_stop(run, &stopped) => match never {},
+            () = self.ports.switches.due(run) => Err(Failure::new("DeathStar.Overdue", OVERDUE)),
         };
         if let Err(failure) = &result
             && failure.error != OUTCOME
@@ -134,16 +138,7 @@ impl Embedded {
     /// Tears down and reports a run whose execution ended outside its own
     /// definition.
     async fn release(&self, run: &RunId, failure: &Failure) -> Result<(), Failure> {
-        let unplanned = |error: TaskError| self::failure(&error);
-        if self.ports.table.plan(run).await.map_err(unplanned)?.is_none() {
-            return Ok(());
-        }
-        let tear_down = json!({ "task": "TearDown", "run": run });
-        call(&self.ports, CONTROLLER, tear_down).await?;
-        if self.ports.table.report(run).await.map_err(unplanned)?.is_none() {
-            let report = json!({ "task": "Report", "run": run, "state": { "failure": failure } });
-            call(&self.ports, CONTROLLER, report).await?;
-        }
+        call(&self.ports, CONTROLLER, json!({ "task": "Release", "run": run, "failure": failure })).await?;
         Ok(())
     }
 

@@ -32,6 +32,12 @@ const SLICE: Duration = Duration::from_secs(600);
 /// How long a worker may live: what the definition, which is AWS's, allows.
 const INVOCATION: Duration = Duration::from_secs(900);
 
+/// From the plan to the first request; a busy machine may take its time.
+const SETUP: Duration = Duration::from_secs(60);
+
+/// How long after a run should have ended it is torn down for it.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// How many files this process may open, once the soft limit has been raised to
 /// the hard one.
 #[must_use]
@@ -62,5 +68,7 @@ pub fn place() -> Place {
         checkpoint: CHECKPOINT,
         slice: SLICE,
         invocation: INVOCATION,
+        setup: SETUP,
+        grace: GRACE,
     }
 }

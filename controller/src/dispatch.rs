@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::ports::Ports;
-use crate::{await_fleet, judge, next_round, plan, provision, report, tear_down};
+use crate::{await_fleet, janitor, judge, next_round, plan, provision, release, report, tear_down};
 
 /// Runs a task: JSON in, JSON out, in both modes.
 ///
@@ -23,6 +23,8 @@ pub async fn run_task(ports: &impl Ports, payload: Value) -> Result<Value, TaskE
         Task::Judge(input) => answer(judge::handle(ports, &input.run, input.round).await?),
         Task::TearDown(input) => answer(tear_down::handle(ports, &input.run).await?),
         Task::Report(input) => answer(report::handle(ports, &input).await?),
+        Task::Release(input) => answer(release::handle(ports, &input).await?),
+        Task::Janitor => answer(janitor::handle(ports).await?),
     }
 }
 

@@ -6,14 +6,17 @@
 //! shows too.
 
 pub mod functions;
+pub mod switches;
 pub mod table;
 
 use deathstar_statemachine::plan::Place;
+use deathstar_statemachine::policy::Policy;
 
 use crate::clock::SystemClock;
 use crate::ports::Ports;
 
 use functions::InProcessFunctions;
+use switches::InProcessSwitches;
 use table::SqliteTable;
 
 /// The ports of embedded mode.
@@ -23,13 +26,27 @@ pub struct EmbeddedPorts {
     pub table: SqliteTable,
     /// Worker functions.
     pub functions: InProcessFunctions,
+    /// What tears a run down when nothing else has.
+    pub switches: InProcessSwitches,
     /// What this machine offers.
     pub place: Place,
+    /// What may be attacked from here: everything.
+    pub policy: Policy,
+}
+
+impl EmbeddedPorts {
+    /// The ports of this machine, on which anything may be attacked.
+    #[must_use]
+    pub fn new(table: SqliteTable, functions: InProcessFunctions, place: Place) -> Self {
+        let (switches, policy) = (InProcessSwitches::default(), Policy::unrestricted());
+        Self { table, functions, switches, place, policy }
+    }
 }
 
 impl Ports for EmbeddedPorts {
     type Table = SqliteTable;
     type Functions = InProcessFunctions;
+    type Switches = InProcessSwitches;
     type Clock = SystemClock;
 
     fn table(&self) -> &SqliteTable {
@@ -40,11 +57,19 @@ impl Ports for EmbeddedPorts {
         &self.functions
     }
 
+    fn switches(&self) -> &InProcessSwitches {
+        &self.switches
+    }
+
     fn clock(&self) -> &SystemClock {
         &SystemClock
     }
 
     fn place(&self) -> &Place {
         &self.place
+    }
+
+    fn policy(&self) -> &Policy {
+        &self.policy
     }
 }

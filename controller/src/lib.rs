@@ -13,9 +13,11 @@ pub mod ports;
 pub mod service;
 
 mod await_fleet;
+mod janitor;
 mod judge;
 mod next_round;
 mod plan;
 mod provision;
+mod release;
 mod report;
 mod tear_down;

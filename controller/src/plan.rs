@@ -6,34 +6,55 @@ use deathstar_statemachine::message::{PlanInput, PlanOutput};
 use deathstar_statemachine::plan::{Plan, PlanError};
 
 use crate::clock::Clock;
-use crate::ports::{Ports, Table};
+use crate::ports::{Functions, Ports, Table};
 
 pub(crate) async fn handle(ports: &impl Ports, input: PlanInput) -> Result<PlanOutput, TaskError> {
-    let PlanInput { execution, input: start } = input;
+    let PlanInput { execution, started_at, input: start } = input;
     let table = ports.table();
-    let config = table.config(&start.config).await?.ok_or_else(|| {
-        TaskError::BadConfig(format!(
-            "there is no config {:?} in version {}",
-            start.config.name, start.config.version
-        ))
+    let (run, at) = (start.run(started_at), start.config());
+    let config = table.config(at).await?.ok_or_else(|| {
+        TaskError::BadConfig(format!("there is no config {:?} in version {}", at.name, at.version))
     })?;
     let now = ports.clock().now();
-    if !table.claim_run(&start.run, &execution, config.name(), now).await? {
-        return Ok(PlanOutput { run: start.run, duplicate: true });
+    if !table.claim_run(&run, &execution, config.name(), now).await? {
+        return Ok(PlanOutput { run, duplicate: true });
     }
-    if table.plan(&start.run).await?.is_none() {
+    if table.plan(&run).await?.is_none() {
         let plan =
-            Plan::new(start.run.clone(), config, ports.place().clone(), now).map_err(
-                |error| match error {
-                    PlanError::MoreWorkersThanArrivals { .. } => TaskError::BadConfig(error.to_string()),
-                    PlanError::TooManyWorkers { .. }
-                    | PlanError::TooFewSockets { .. }
-                    | PlanError::TimeoutTooLong { .. } => TaskError::OverLimit(error.to_string()),
-                },
-            )?;
+            Plan::new(run.clone(), config, ports.place().clone(), now).map_err(|error| refused(&error))?;
+        allow(ports, &plan).await?;
         table.put_plan(&plan).await?;
     }
-    Ok(PlanOutput { run: start.run, duplicate: false })
+    Ok(PlanOutput { run, duplicate: false })
+}
+
+fn refused(error: &PlanError) -> TaskError {
+    match error {
+        PlanError::MoreWorkersThanArrivals { .. } => TaskError::BadConfig(error.to_string()),
+        PlanError::TooManyWorkers { .. }
+        | PlanError::TooFewSockets { .. }
+        | PlanError::LoadTooLong { .. }
+        | PlanError::TimeoutTooLong { .. } => TaskError::OverLimit(error.to_string()),
+    }
+}
+
+/// Refuses a plan that this installation does not allow, or that the platform
+/// could not carry, before anything is created for it.
+async fn allow(ports: &impl Ports, plan: &Plan) -> Result<(), TaskError> {
+    let refusals = ports.policy().refusals(plan, 0.0);
+    if !refusals.is_empty() {
+        let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        return Err(TaskError::OverLimit(all.join("; ")));
+    }
+    let (needed, available) = (plan.concurrency(), ports.functions().concurrency().await?);
+    if needed > available {
+        let workers = plan.workers;
+        return Err(TaskError::OverLimit(format!(
+            "{workers} workers need {needed} invocations at once, and {available} may run: ask for {} more concurrent executions, or use fewer workers",
+            needed - available
+        )));
+    }
+    Ok(())
 }
 
 /// The plan of a run that has been planned.

@@ -7,6 +7,7 @@ use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::message::ConfigRef;
 use deathstar_statemachine::plan::{Place, Plan};
+use deathstar_statemachine::policy::Policy;
 use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
 use deathstar_statemachine::table::{LedgerEntry, LedgerState};
 use deathstar_statemachine::window::Window;
@@ -20,6 +21,8 @@ pub trait Ports: Send + Sync {
     type Table: Table;
     /// Worker functions.
     type Functions: Functions;
+    /// What tears a run down when nothing else has.
+    type Switches: Switches;
     /// Time.
     type Clock: Clock;
 
@@ -27,10 +30,14 @@ pub trait Ports: Send + Sync {
     fn table(&self) -> &Self::Table;
     /// Worker functions.
     fn functions(&self) -> &Self::Functions;
+    /// What tears a run down when nothing else has.
+    fn switches(&self) -> &Self::Switches;
     /// Time.
     fn clock(&self) -> &Self::Clock;
     /// What this place offers a plan.
     fn place(&self) -> &Place;
+    /// What may be attacked from here, and how hard.
+    fn policy(&self) -> &Policy;
 }
 
 /// A run as a list shows it.
@@ -83,12 +90,19 @@ pub trait Table: Send + Sync {
     /// All rounds, in order.
     fn rounds(&self, run: &RunId) -> impl Future<Output = TableResult<Vec<Round>>> + Send;
 
-    /// How slices ended, those that did.
-    fn slice_ends(&self, run: &RunId) -> impl Future<Output = TableResult<Vec<(SliceId, SliceEnd)>>> + Send;
+    /// How slices ended, those that did: at most `limit` of them, in an order of
+    /// the table's own; those after `after`, the last one of the page before,
+    /// when there was one. An empty page is the last.
+    fn slice_ends(
+        &self,
+        run: &RunId,
+        after: Option<&SliceId>,
+        limit: u32,
+    ) -> impl Future<Output = TableResult<Vec<(SliceId, SliceEnd)>>> + Send;
 
     /// At most `limit` windows that start at or after `from`, in microseconds
     /// of the load, in order of their start; those after `after`, the last one
-    /// of the page before, when there was one.
+    /// of the page before, when there was one. An empty page is the last.
     fn windows(
         &self,
         run: &RunId,
@@ -148,11 +162,51 @@ pub enum FunctionState {
     Missing,
 }
 
+/// A function to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionSpec {
+    /// Its name, derived from the run id.
+    pub name: String,
+    /// The run that it serves.
+    pub run: RunId,
+    /// Its memory, in megabytes; CPU comes with it.
+    pub memory_mb: u32,
+    /// When it must be gone.
+    pub expires_at: Timestamp,
+}
+
+/// A function or a schedule that there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// When it must be gone, if it says so.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The dead-man's switches: one for each run, armed before anything else is
+/// made, so that the run is released ([`deathstar_statemachine::message::Task::Release`])
+/// even when its execution, its client and every event are gone.
+pub trait Switches: Send + Sync {
+    /// Arms a run's switch for `at`; one that is armed already is as good.
+    fn arm(&self, run: &RunId, at: Timestamp) -> impl Future<Output = Result<(), TaskError>> + Send;
+
+    /// Disarms a run's switch; one that does not exist is as good.
+    fn disarm(&self, run: &RunId) -> impl Future<Output = Result<(), TaskError>> + Send;
+
+    /// All that are armed, by the name in the ledger.
+    fn list(&self) -> impl Future<Output = Result<Vec<Listed>, TaskError>> + Send;
+}
+
 /// Worker functions. All methods fail with [`TaskError::Throttled`] when the
 /// platform wants us to slow down.
 pub trait Functions: Send + Sync {
+    /// Invocations that may run at once, over all functions that are not ours
+    /// too.
+    fn concurrency(&self) -> impl Future<Output = Result<u32, TaskError>> + Send;
+
     /// Creates a function; one that exists already is as good.
-    fn create(&self, name: &str) -> impl Future<Output = Result<(), TaskError>> + Send;
+    fn create(&self, spec: &FunctionSpec) -> impl Future<Output = Result<(), TaskError>> + Send;
 
     /// How a function is doing.
     fn state(&self, name: &str) -> impl Future<Output = Result<FunctionState, TaskError>> + Send;
@@ -160,6 +214,6 @@ pub trait Functions: Send + Sync {
     /// Deletes a function; one that does not exist is as good.
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), TaskError>> + Send;
 
-    /// The names of all functions that start with `prefix`.
-    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, TaskError>> + Send;
+    /// All functions whose names start with `prefix`.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Listed>, TaskError>> + Send;
 }

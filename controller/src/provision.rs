@@ -1,5 +1,5 @@
-//! Provision: create the run's worker functions, each written to the ledger
-//! before it exists.
+//! Provision: arm the run's dead-man's switch, then create its worker functions,
+//! each written to the ledger before it exists.
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
@@ -7,31 +7,51 @@ use deathstar_statemachine::message::Done;
 use deathstar_statemachine::table::LedgerState;
 
 use crate::plan;
-use crate::ports::{Functions, Ports, Table};
+use crate::ports::{FunctionSpec, Functions, Ports, Switches, Table};
 
 pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, TaskError> {
     let table = ports.table();
     let plan = plan::of(table, run).await?;
     let ledger = table.ledger(run).await?;
-    for fleet in &plan.fleets {
-        let created = |state| state >= LedgerState::Created;
-        if ledger.iter().any(|entry| entry.name == fleet.function && created(entry.state)) {
-            continue;
+    let made =
+        |name: &str| ledger.iter().any(|entry| entry.name == name && entry.state >= LedgerState::Created);
+    let over = || TaskError::RunOver(run.to_string());
+    let (switch, expires_at) = (run.switch_name(), plan.expires_at());
+    if !made(&switch) {
+        if !table.intend(run, &switch).await? {
+            return Err(over());
         }
+        ports.switches().arm(run, expires_at).await?;
+        table.advance(run, &switch, LedgerState::Created).await?;
+        if table.is_over(run).await? {
+            ports.switches().disarm(run).await?;
+            return Err(over());
+        }
+    }
+    for fleet in plan.fleets.iter().filter(|fleet| !made(&fleet.function)) {
         if !table.intend(run, &fleet.function).await? {
-            return Err(TaskError::RunOver(run.to_string()));
+            return Err(over());
         }
-        ports.functions().create(&fleet.function).await?;
+        let spec = FunctionSpec {
+            name: fleet.function.clone(),
+            run: run.clone(),
+            memory_mb: DEFAULT_MEMORY_MB,
+            expires_at,
+        };
+        ports.functions().create(&spec).await?;
         table.advance(run, &fleet.function, LedgerState::Created).await?;
         if table.is_over(run).await? {
             // Torn down since the intent was written: the tear-down may have
             // looked for the function before there was one.
             ports.functions().delete(&fleet.function).await?;
-            return Err(TaskError::RunOver(run.to_string()));
+            return Err(over());
         }
     }
     Ok(Done {})
 }
+
+/// One vCPU; see <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
+const DEFAULT_MEMORY_MB: u32 = 1769;
 
 #[cfg(all(test, feature = "embedded"))]
 mod tests {
@@ -40,14 +60,16 @@ mod tests {
 
     use deathstar_statemachine::config::Config;
     use deathstar_statemachine::plan::{Place, Plan};
+    use deathstar_statemachine::policy::Policy;
     use jiff::Timestamp;
 
     use super::*;
     use crate::clock::SystemClock;
     use crate::embedded::EmbeddedPorts;
     use crate::embedded::functions::{InProcessFunctions, Limits};
+    use crate::embedded::switches::InProcessSwitches;
     use crate::embedded::table::SqliteTable;
-    use crate::ports::FunctionState;
+    use crate::ports::{FunctionState, Listed};
     use crate::tear_down;
 
     /// Tears the run down just before a function comes into being.
@@ -58,9 +80,13 @@ mod tests {
     }
 
     impl Functions for Overtaken {
-        async fn create(&self, name: &str) -> Result<(), TaskError> {
+        async fn concurrency(&self) -> Result<u32, TaskError> {
+            self.ports.functions.concurrency().await
+        }
+
+        async fn create(&self, spec: &FunctionSpec) -> Result<(), TaskError> {
             tear_down::handle(&self.ports, &self.run).await?;
-            self.ports.functions.create(name).await
+            self.ports.functions.create(spec).await
         }
 
         async fn state(&self, name: &str) -> Result<FunctionState, TaskError> {
@@ -71,7 +97,7 @@ mod tests {
             self.ports.functions.delete(name).await
         }
 
-        async fn list(&self, prefix: &str) -> Result<Vec<String>, TaskError> {
+        async fn list(&self, prefix: &str) -> Result<Vec<Listed>, TaskError> {
             self.ports.functions.list(prefix).await
         }
     }
@@ -79,6 +105,7 @@ mod tests {
     impl Ports for Overtaken {
         type Table = SqliteTable;
         type Functions = Self;
+        type Switches = InProcessSwitches;
         type Clock = SystemClock;
 
         fn table(&self) -> &SqliteTable {
@@ -89,12 +116,20 @@ mod tests {
             self
         }
 
+        fn switches(&self) -> &InProcessSwitches {
+            &self.ports.switches
+        }
+
         fn clock(&self) -> &SystemClock {
             &SystemClock
         }
 
         fn place(&self) -> &Place {
             &self.ports.place
+        }
+
+        fn policy(&self) -> &Policy {
+            &self.ports.policy
         }
     }
 
@@ -115,6 +150,8 @@ mod tests {
             checkpoint: Duration::from_secs(1),
             slice: Duration::from_secs(60),
             invocation: Duration::from_secs(900),
+            setup: Duration::from_secs(60),
+            grace: Duration::from_secs(60),
         };
         let text = "name: a\nattacks: [{ name: a, url: 'http://127.0.0.1:1/', rate: 1/s, duration: 9s }]";
         let config = Config::from_text(text, |_| Err(String::new())).unwrap();
@@ -122,8 +159,9 @@ mod tests {
         assert!(table.claim_run(&run, "execution", "a", Timestamp::UNIX_EPOCH).await.unwrap());
         let plan = Plan::new(run.clone(), config, place.clone(), Timestamp::UNIX_EPOCH).unwrap();
         table.put_plan(&plan).await.unwrap();
-        let ports = Overtaken { ports: EmbeddedPorts { table, functions, place }, run: run.clone() };
+        let ports = Overtaken { ports: EmbeddedPorts::new(table, functions, place), run: run.clone() };
         assert!(matches!(handle(&ports, &run).await, Err(TaskError::RunOver(_))));
         assert!(ports.list("").await.unwrap().is_empty(), "nothing is left behind");
+        assert!(ports.ports.switches.list().await.unwrap().is_empty(), "nor a switch armed");
     }
 }

@@ -12,6 +12,10 @@ use crate::ports::{Ports, Table};
 /// Windows that are held in memory at once.
 const PAGE: u32 = 500;
 
+/// Ends of slices that are held in memory at once; each has totals with three
+/// digits for every request.
+const ENDS_PAGE: u32 = 100;
+
 pub(crate) async fn handle(ports: &impl Ports, input: &ReportInput) -> Result<Done, TaskError> {
     let table = ports.table();
     let report = build(table, &input.run, input.failure(), Phase::Over).await?;
@@ -27,7 +31,16 @@ pub(crate) async fn build(
     phase: Phase,
 ) -> Result<Report, TaskError> {
     let plan = plan::of(table, run).await?;
-    let mut merge = Merge::new(&plan, table.rounds(run).await?, table.slice_ends(run).await?);
+    let mut merge = Merge::new(&plan, table.rounds(run).await?);
+    let mut last = None;
+    loop {
+        let ends = table.slice_ends(run, last.as_ref(), ENDS_PAGE).await?;
+        ends.iter().for_each(|(slice, end)| merge.end(slice, end));
+        last = ends.into_iter().next_back().map(|(slice, _)| slice);
+        if last.is_none() {
+            break;
+        }
+    }
     let mut last = None;
     loop {
         let windows = table.windows(run, 0, last.as_ref(), PAGE).await?;

@@ -2,35 +2,54 @@
 //!
 //! Its first act is to mark the run as over. Steps of an aborted execution may
 //! still be running behind it; they look at that mark before they create,
-//! claim or decide anything.
+//! claim or decide anything. Its last is to disarm the run's switch: should
+//! anything before fail for good, the switch tries again.
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{FUNCTION_PREFIX, RunId};
 use deathstar_statemachine::message::Done;
 use deathstar_statemachine::table::LedgerState;
 
-use crate::ports::{Functions, Ports, Table};
+use crate::ports::{Functions, Ports, Switches, Table};
 
 pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, TaskError> {
     // A table that is away is no reason to leave functions behind: they are
     // deleted by name all the same, and the task fails, to be tried again.
-    let by_ledger = release_ledger(ports, run).await;
-    for name in ports.functions().list(&format!("{FUNCTION_PREFIX}{run}-")).await? {
-        ports.functions().delete(&name).await?;
+    let by_ledger = release_functions(ports, run).await;
+    for function in ports.functions().list(&format!("{FUNCTION_PREFIX}{run}-")).await? {
+        // Run `a` must not take the functions of a run `a-1`.
+        if RunId::of_function(&function.name).as_ref() == Some(run) {
+            ports.functions().delete(&function.name).await?;
+        }
     }
-    by_ledger.map(|()| Done {})
+    by_ledger?;
+    release_switch(ports, run).await?;
+    Ok(Done {})
 }
 
-async fn release_ledger(ports: &impl Ports, run: &RunId) -> Result<(), TaskError> {
+async fn release_functions(ports: &impl Ports, run: &RunId) -> Result<(), TaskError> {
     let table = ports.table();
     table.end_run(run).await?;
+    let switch = run.switch_name();
     for entry in table.ledger(run).await? {
-        if entry.state == LedgerState::Deleted {
+        if entry.state == LedgerState::Deleted || entry.name == switch {
             continue;
         }
         table.advance(run, &entry.name, LedgerState::Deleting).await?;
         ports.functions().delete(&entry.name).await?;
         table.advance(run, &entry.name, LedgerState::Deleted).await?;
+    }
+    Ok(())
+}
+
+async fn release_switch(ports: &impl Ports, run: &RunId) -> Result<(), TaskError> {
+    let (table, name) = (ports.table(), run.switch_name());
+    let ledger = table.ledger(run).await?;
+    let Some(entry) = ledger.iter().find(|entry| entry.name == name) else { return Ok(()) };
+    if entry.state < LedgerState::Deleted {
+        table.advance(run, &name, LedgerState::Deleting).await?;
+        ports.switches().disarm(run).await?;
+        table.advance(run, &name, LedgerState::Deleted).await?;
     }
     Ok(())
 }

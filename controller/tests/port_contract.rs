@@ -19,7 +19,7 @@ use deathstar_controller::dispatch::run_task;
 use deathstar_controller::embedded::EmbeddedPorts;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Invocation, Limits};
 use deathstar_controller::embedded::table::SqliteTable;
-use deathstar_controller::ports::{FunctionState, Functions, Table, TableResult};
+use deathstar_controller::ports::{FunctionSpec, FunctionState, Functions, Listed, Table, TableResult};
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
@@ -292,7 +292,7 @@ async fn a_slice_ends_once_for_all(table: &impl WorkerSide) {
     table.finish(&slice, end.clone()).await.unwrap();
     table.finish(&slice, end.clone()).await.unwrap();
     assert_eq!(table.end(&slice).await.unwrap(), Some(end.clone()));
-    assert_eq!(table.slice_ends(&run).await.unwrap(), [(slice, end)]);
+    assert_eq!(table.slice_ends(&run, None, 10).await.unwrap(), [(slice, end)]);
 }
 
 async fn runs_come_with_the_newest_first(table: &impl Table) {
@@ -342,7 +342,7 @@ async fn runs_do_not_see_each_other(table: &impl WorkerSide) {
     assert_eq!(table.rounds(&other).await.unwrap(), []);
     assert_eq!(table.ledger(&other).await.unwrap(), []);
     assert_eq!(table.windows(&other, 0, None, 10).await.unwrap(), []);
-    assert_eq!(table.slice_ends(&other).await.unwrap(), []);
+    assert_eq!(table.slice_ends(&other, None, 10).await.unwrap(), []);
     assert_eq!(table.stop(&other).await.unwrap(), None);
     assert!(!table.is_over(&other).await.unwrap());
     assert_eq!(table.vote(&slice(&other, 1, 0)).await.unwrap(), 1);
@@ -353,7 +353,7 @@ async fn runs_do_not_see_each_other(table: &impl WorkerSide) {
 
 async fn a_function_becomes_active(functions: &impl Functions) {
     assert_eq!(functions.state("f").await.unwrap(), FunctionState::Missing);
-    functions.create("f").await.unwrap();
+    functions.create(&spec("f")).await.unwrap();
     let mut seen = vec![functions.state("f").await.unwrap()];
     while *seen.last().unwrap() == FunctionState::Pending {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -367,9 +367,9 @@ async fn a_function_becomes_active(functions: &impl Functions) {
 
 async fn creating_and_deleting_may_be_repeated(functions: &impl Functions) {
     functions.delete("f").await.unwrap();
-    functions.create("f").await.unwrap();
+    functions.create(&spec("f")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    functions.create("f").await.unwrap();
+    functions.create(&spec("f")).await.unwrap();
     assert_eq!(functions.state("f").await.unwrap(), FunctionState::Active, "a repeat makes no new one");
     functions.delete("f").await.unwrap();
     functions.delete("f").await.unwrap();
@@ -399,16 +399,16 @@ async fn a_name_that_is_too_long_is_refused(functions: &impl Functions) {
 async fn calls_over_the_control_planes_rate_are_throttled() {
     let limits = Limits { control_plane_per_s: 2.0, ..Limits::default() };
     let functions = functions(limits);
-    functions.create("a").await.unwrap();
-    functions.create("b").await.unwrap();
-    let throttled = functions.create("c").await.unwrap_err();
+    functions.create(&spec("a")).await.unwrap();
+    functions.create(&spec("b")).await.unwrap();
+    let throttled = functions.create(&spec("c")).await.unwrap_err();
     assert_eq!(throttled.name(), "DeathStar.Throttled", "{throttled}");
     let throttled = functions.delete("a").await.unwrap_err();
     assert_eq!(throttled.name(), "DeathStar.Throttled", "{throttled}");
     assert_eq!(functions.list("").await.unwrap(), ["a", "b"], "a call that was throttled did nothing");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    functions.create("c").await.unwrap();
-    assert!(functions.create("d").await.is_err(), "half a second is one call");
+    functions.create(&spec("c")).await.unwrap();
+    assert!(functions.create(&spec("d")).await.is_err(), "half a second is one call");
     tokio::time::sleep(Duration::from_secs(60)).await;
     for name in ["a", "b"] {
         functions.delete(name).await.unwrap();
@@ -421,7 +421,7 @@ async fn a_function_is_invoked_once_it_is_active() {
     let limits = Limits { pending: Duration::from_secs(3), ..Limits::default() };
     let functions = functions(limits);
     assert_eq!(invoke(&functions, "echo").await.unwrap_err().error, "Lambda.ResourceNotFoundException");
-    functions.create("f").await.unwrap();
+    functions.create(&spec("f")).await.unwrap();
     assert_eq!(invoke(&functions, "echo").await.unwrap_err().error, "Lambda.ResourceNotReadyException");
     tokio::time::sleep(Duration::from_millis(2999)).await;
     assert_eq!(functions.state("f").await.unwrap(), FunctionState::Pending);
@@ -447,7 +447,7 @@ async fn a_functions_own_error_and_its_panic_have_names() {
 async fn invocations_over_the_concurrency_are_refused() {
     let limits = Limits { concurrency: 2, pending: Duration::ZERO, ..Limits::default() };
     let (functions, gate) = functions_with_gate(limits);
-    functions.create("f").await.unwrap();
+    functions.create(&spec("f")).await.unwrap();
     let held: Vec<_> = (0..2)
         .map(|_| {
             let functions = functions.clone();
@@ -575,7 +575,7 @@ async fn tear_down_releases_all_and_may_be_repeated() {
 async fn tear_down_deletes_what_exists_even_when_the_table_is_away() {
     for away in ["runs", "ledger"] {
         let (folder, ports, run) = provisioned().await;
-        ports.functions.create("deathstar-w-another-run-0").await.unwrap();
+        ports.functions.create(&spec("deathstar-w-another-run-0")).await.unwrap();
         execute(&folder, &format!("ALTER TABLE {away} RENAME TO away"));
         let failed = tear_down(&ports, &run).await.unwrap_err();
         assert_eq!(failed.name(), "DeathStar.TableUnavailable", "{failed}");
@@ -676,7 +676,7 @@ fn functions_with_gate(limits: Limits) -> (InProcessFunctions, Arc<Gate>) {
 /// Functions with one, `f`, that is active.
 async fn active(limits: Limits) -> InProcessFunctions {
     let functions = functions(Limits { pending: Duration::ZERO, ..limits });
-    functions.create("f").await.unwrap();
+    functions.create(&spec("f")).await.unwrap();
     functions
 }
 
@@ -721,6 +721,10 @@ fn config() -> Config {
     Config::from_text(text, |_| Err("no files".to_owned())).unwrap()
 }
 
+fn spec(name: &str) -> FunctionSpec {
+    FunctionSpec { name: name.to_owned(), run: run("a"), memory_mb: 128, expires_at: at(3600) }
+}
+
 fn place() -> Place {
     Place {
         mode: "embedded".to_owned(),
@@ -733,6 +737,8 @@ fn place() -> Place {
         checkpoint: Duration::from_secs(1),
         slice: Duration::from_secs(600),
         invocation: Duration::from_secs(900),
+        setup: Duration::from_secs(60),
+        grace: Duration::from_secs(60),
     }
 }
 
@@ -741,5 +747,5 @@ fn plan(run: &RunId) -> Plan {
 }
 
 fn report(run: &RunId) -> Report {
-    Merge::new(&plan(run), vec![round(0)], Vec::new()).report(None, None, 0, Phase::Over)
+    Merge::new(&plan(run), vec![round(0)]).report(None, None, 0, Phase::Over)
 }

@@ -34,6 +34,7 @@ pub mod load;
 pub mod message;
 pub mod mix;
 pub mod plan;
+pub mod policy;
 pub mod report;
 pub mod schedule;
 pub mod slo;

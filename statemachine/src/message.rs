@@ -9,15 +9,49 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::{RunId, SliceId};
+use crate::ids::{RunId, ScheduleName, SliceId};
 
 /// What an execution starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Start {
-    /// The run to make.
-    pub run: RunId,
-    /// The config to run, already in the table.
-    pub config: ConfigRef,
+#[serde(untagged)]
+pub enum Start {
+    /// Someone's run.
+    Run {
+        /// The run to make.
+        run: RunId,
+        /// The config to run, already in the table.
+        config: ConfigRef,
+    },
+    /// A schedule's.
+    Tick {
+        /// The schedule.
+        schedule: ScheduleName,
+        /// The time that it was due, which names the run, so that a tick that is
+        /// delivered twice is one run. Where it is no time, the minute in which
+        /// the execution started stands for it.
+        tick: String,
+        /// The config to run, already in the table.
+        config: ConfigRef,
+    },
+}
+
+impl Start {
+    /// The run to make, by an execution that started at `started_at`.
+    #[must_use]
+    pub fn run(&self, started_at: Timestamp) -> RunId {
+        match self {
+            Self::Run { run, .. } => run.clone(),
+            Self::Tick { schedule, tick, .. } => schedule.run(tick.parse().unwrap_or(started_at)),
+        }
+    }
+
+    /// The config to run.
+    #[must_use]
+    pub const fn config(&self) -> &ConfigRef {
+        match self {
+            Self::Run { config, .. } | Self::Tick { config, .. } => config,
+        }
+    }
 }
 
 /// Where a config is in the table.
@@ -47,6 +81,10 @@ pub enum Task {
     TearDown(RunInput),
     /// Merge all, judge the promises, write the report.
     Report(ReportInput),
+    /// Tear down and report a run whose execution cannot do it itself any more.
+    Release(ReleaseInput),
+    /// Look for what outlived its run, and release it.
+    Janitor,
 }
 
 /// Input of `Plan`.
@@ -54,6 +92,8 @@ pub enum Task {
 pub struct PlanInput {
     /// The execution's name.
     pub execution: String,
+    /// When it started.
+    pub started_at: Timestamp,
     /// What the execution started with.
     pub input: Start,
 }
@@ -144,6 +184,26 @@ pub struct CaughtFailure {
     /// What happened.
     #[serde(rename = "Cause", default)]
     pub cause: String,
+}
+
+/// Input of `Release`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseInput {
+    /// The run.
+    pub run: RunId,
+    /// What became of its execution. `None` when someone stopped it.
+    pub failure: Option<CaughtFailure>,
+}
+
+/// Answer of `Janitor`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JanitorOutput {
+    /// Runs that were overdue, and are torn down and reported now.
+    pub released: Vec<RunId>,
+    /// Functions and schedules that had outlived their run, and are gone now.
+    pub deleted: Vec<String>,
+    /// Runs under way.
+    pub live: Vec<RunId>,
 }
 
 impl ReportInput {

@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -49,6 +49,12 @@ pub struct Place {
     /// How long one invocation may live; the definition's time-out of a worker.
     #[serde(with = "duration_text")]
     pub invocation: Duration,
+    /// How long it may take from the plan to the first request.
+    #[serde(with = "duration_text")]
+    pub setup: Duration,
+    /// How long after a run should have ended it is torn down for it.
+    #[serde(with = "duration_text")]
+    pub grace: Duration,
 }
 
 /// What a worker needs beside its load and its slowest request: to start and
@@ -58,6 +64,11 @@ const INVOCATION_MARGIN: Duration = Duration::from_secs(30);
 /// A shorter slice is not worth an invocation, when timeouts are what makes it
 /// short.
 const SHORTEST_SLICE: Duration = Duration::from_secs(60);
+
+/// The most slices of a round. Each is about nine events in the history of its
+/// shard's execution, which AWS ends at 25,000; a test counts them. See
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
+pub const MAX_SLICES: u32 = 2000;
 
 /// A function of the run and the shards it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +103,9 @@ pub struct Plan {
     pub seed: u64,
     /// When it was planned.
     pub planned_at: Timestamp,
+    /// No worker sends anything after this. When it has passed by the place's
+    /// grace, the run is torn down, whatever became of its execution.
+    pub deadline: Timestamp,
     /// What the user should know before it runs.
     pub warnings: Vec<String>,
 }
@@ -114,6 +128,14 @@ pub enum PlanError {
         workers: u32,
         /// The most there can be.
         limit: u32,
+    },
+    /// The load is too long for one execution.
+    #[error("the load lasts {}, which is over {MAX_SLICES} slices of {}: the limit is {}", display_duration(*load), display_duration(*slice), display_duration(*slice * MAX_SLICES))]
+    LoadTooLong {
+        /// How long requests are due.
+        load: Duration,
+        /// The longest stretch of load of one invocation.
+        slice: Duration,
     },
     /// Requests may take so long that no invocation can wait for them.
     #[error("attack {attack:?} allows requests to take {}, and a worker lives for {}: the limit is {}", display_duration(*timeout), display_duration(*invocation), display_duration(*limit))]
@@ -166,6 +188,10 @@ impl Plan {
             return Err(PlanError::TooManyWorkers { workers: workers.get(), limit: MAX_WORKERS });
         }
         let slice = slice(&config, &place)?;
+        let load = Duration::from_micros(longest_load(&config));
+        if load > slice * MAX_SLICES {
+            return Err(PlanError::LoadTooLong { load, slice });
+        }
         // While one slice hands over to the next, both keep connections open.
         let overlap = if longest_load(&config) > micros(slice) { 2 } else { 1 };
         let sharing = overlap * if place.workers_share_process { workers.get() } else { 1 };
@@ -180,7 +206,20 @@ impl Plan {
             })
             .collect();
         let warnings = warnings(&config, &place, workers, connections);
-        Ok(Self { run, config, place, workers, connections, slice, fleets, seed: 0, planned_at, warnings })
+        let deadline = deadline(&config, &place, load, planned_at);
+        Ok(Self {
+            run,
+            config,
+            place,
+            workers,
+            connections,
+            slice,
+            fleets,
+            seed: 0,
+            planned_at,
+            deadline,
+            warnings,
+        })
     }
 
     /// Where each attack lies in the load, in the config's order.
@@ -210,6 +249,20 @@ impl Plan {
     #[must_use]
     pub fn shard(&self, index: u32) -> Option<Shard> {
         Shard::new(index, self.workers)
+    }
+
+    /// When the run is torn down if nothing else has done it.
+    #[must_use]
+    pub fn expires_at(&self) -> Timestamp {
+        later(self.deadline, self.place.grace)
+    }
+
+    /// How many invocations run at once: while one slice hands over to the next,
+    /// both do.
+    #[must_use]
+    pub fn concurrency(&self) -> u32 {
+        let overlap = if self.load_end() > micros(self.slice) { 2 } else { 1 };
+        self.workers.get() * overlap
     }
 
     /// How many slices a round of this length is cut into.
@@ -245,6 +298,17 @@ fn spans(config: &Config) -> Vec<Span> {
         Span { start, end }
     };
     config.attacks().iter().map(span).collect()
+}
+
+/// When the last request has ended for certain, in a run that went as planned.
+fn deadline(config: &Config, place: &Place, load: Duration, planned_at: Timestamp) -> Timestamp {
+    let slowest = config.attacks().iter().map(|attack| attack.timeout * 2).max().unwrap_or_default();
+    later(planned_at, place.setup + place.lead + load + slowest + INVOCATION_MARGIN)
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 fn longest_load(config: &Config) -> u64 {
@@ -342,6 +406,8 @@ mod tests {
             checkpoint: Duration::from_secs(5),
             slice: Duration::from_secs(600),
             invocation: Duration::from_secs(900),
+            setup: Duration::from_secs(60),
+            grace: Duration::from_secs(60),
         };
         let slice_of = |timeout: &str| {
             let text = format!(

@@ -39,6 +39,8 @@ fn plan_of(head: &str, attacks: &str, slice_s: u64) -> Plan {
         checkpoint: Duration::from_secs(1),
         slice: Duration::from_secs(slice_s),
         invocation: Duration::from_secs(900),
+        setup: Duration::from_secs(60),
+        grace: Duration::from_secs(60),
     };
     Plan::new("test".parse().unwrap(), config, place, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap()
 }
@@ -88,7 +90,8 @@ impl Table {
             slices: self.plan.slices(0, until),
             judged: true,
         };
-        let mut merge = Merge::new(&self.plan, vec![round], self.ends);
+        let mut merge = Merge::new(&self.plan, vec![round]);
+        self.ends.iter().for_each(|(slice, end)| merge.end(slice, end));
         self.windows.sort_by_key(|(_, window)| window.at);
         self.windows.iter().for_each(|(id, window)| merge.window(id, window));
         let report = merge.report(self.stop, self.failure, 0, self.phase);
@@ -404,7 +407,7 @@ fn a_promise_over_no_data_is_open() {
 fn a_run_without_load_says_so_and_promises_nothing() {
     let plan = plan(&["p99 < 1s"]);
     let failure = CaughtFailure { error: "DeathStar.Broken".into(), cause: "no fleet".into() };
-    let report = Merge::new(&plan, vec![], vec![]).report(None, Some(failure), 1, Phase::Over);
+    let report = Merge::new(&plan, vec![]).report(None, Some(failure), 1, Phase::Over);
     assert_eq!((report.verdict, report.leaks, report.duration_s), (Verdict::Inconclusive, 1, 0.0));
     assert_eq!(report.reasons[0], "the run did not go as planned: no fleet (DeathStar.Broken)");
     assert_eq!(report.reasons[1], "no load was due");

@@ -83,7 +83,7 @@ impl Bench {
         Arrivals::of(&serde_json::to_value(&report).unwrap());
         let ledger = self.embedded.table().ledger(&self.run).await.unwrap();
         assert!(!ledger.is_empty() && ledger.iter().all(|entry| entry.state == LedgerState::Deleted));
-        assert_eq!(self.embedded.functions().list("").await.unwrap(), [""; 0]);
+        assert_eq!(self.embedded.functions().list("").await.unwrap(), []);
         assert_eq!(report.leaks, 0);
         (ended, report)
     }

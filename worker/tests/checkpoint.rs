@@ -150,6 +150,8 @@ fn table(attack: &str) -> Table {
         checkpoint: Duration::from_secs(1),
         slice: Duration::from_secs(600),
         invocation: Duration::from_secs(900),
+        setup: Duration::from_secs(60),
+        grace: Duration::from_secs(60),
     };
     let plan = Plan::new("test".parse().unwrap(), config, place, epoch()).unwrap();
     let round = Round {

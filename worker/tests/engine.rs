@@ -88,6 +88,8 @@ fn plan(attack: &str, workers: u32) -> Plan {
         checkpoint: Duration::from_secs(1),
         slice: Duration::from_secs(600),
         invocation: Duration::from_secs(900),
+        setup: Duration::from_secs(60),
+        grace: Duration::from_secs(60),
     };
     let run: RunId = "test".parse().unwrap();
     Plan::new(run, config, place, Wall.now()).unwrap()

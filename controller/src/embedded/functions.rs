@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::interpreter::Failure;
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::ports::{FunctionState, Functions};
+use crate::ports::{FunctionSpec, FunctionState, Functions, Listed};
 
 /// What a function runs: the worker's handler, as Lambda would run its zip.
 pub type Code = dyn Fn(Invocation) -> Result<Value, Failure> + Send + Sync;
@@ -74,13 +75,17 @@ struct Shared {
 }
 
 struct State {
-    /// By name: when it becomes active.
-    functions: BTreeMap<String, Instant>,
+    functions: BTreeMap<String, Function>,
     running: usize,
     invocations: u64,
     /// Calls that the control plane still takes now, and when that was counted.
     allowance: f64,
     counted_at: Instant,
+}
+
+struct Function {
+    active_at: Instant,
+    expires_at: Timestamp,
 }
 
 impl fmt::Debug for InProcessFunctions {
@@ -141,7 +146,7 @@ impl InProcessFunctions {
                     format!("there is no function {name}"),
                 ));
             }
-            Some(active_at) if *active_at > clock::monotonic() => {
+            Some(function) if function.active_at > clock::monotonic() => {
                 return Err(Failure::new(
                     "Lambda.ResourceNotReadyException",
                     format!("function {name} is pending"),
@@ -189,8 +194,12 @@ impl InProcessFunctions {
 }
 
 impl Functions for InProcessFunctions {
-    async fn create(&self, name: &str) -> Result<(), TaskError> {
-        let limits = self.shared.limits;
+    async fn concurrency(&self) -> Result<u32, TaskError> {
+        Ok(u32::try_from(self.shared.limits.concurrency).unwrap_or(u32::MAX))
+    }
+
+    async fn create(&self, spec: &FunctionSpec) -> Result<(), TaskError> {
+        let (limits, name) = (self.shared.limits, &spec.name);
         if name.is_empty() || name.len() > limits.name_length {
             let length = name.len();
             return Err(TaskError::OverLimit(format!(
@@ -200,15 +209,16 @@ impl Functions for InProcessFunctions {
         }
         let mut state = lock(&self.shared.state);
         self.control_plane(&mut state)?;
-        let active_at = clock::monotonic() + limits.pending;
-        state.functions.entry(name.to_owned()).or_insert(active_at);
+        let function =
+            Function { active_at: clock::monotonic() + limits.pending, expires_at: spec.expires_at };
+        state.functions.entry(name.clone()).or_insert(function);
         Ok(())
     }
 
     async fn state(&self, name: &str) -> Result<FunctionState, TaskError> {
         Ok(match lock(&self.shared.state).functions.get(name) {
             None => FunctionState::Missing,
-            Some(active_at) if *active_at > clock::monotonic() => FunctionState::Pending,
+            Some(function) if function.active_at > clock::monotonic() => FunctionState::Pending,
             Some(_) => FunctionState::Active,
         })
     }
@@ -220,9 +230,14 @@ impl Functions for InProcessFunctions {
         Ok(())
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, TaskError> {
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, TaskError> {
         let state = lock(&self.shared.state);
-        Ok(state.functions.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        let of_prefix = state.functions.iter().filter(|(name, _)| name.starts_with(prefix));
+        let listed = |(name, function): (&String, &Function)| Listed {
+            name: name.clone(),
+            expires_at: Some(function.expires_at),
+        };
+        Ok(of_prefix.map(listed).collect())
     }
 }
 

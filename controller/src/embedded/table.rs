@@ -348,12 +348,23 @@ impl Table for SqliteTable {
         .await
     }
 
-    async fn slice_ends(&self, run: &RunId) -> TableResult<Vec<(SliceId, SliceEnd)>> {
+    async fn slice_ends(
+        &self,
+        run: &RunId,
+        after: Option<&SliceId>,
+        limit: u32,
+    ) -> TableResult<Vec<(SliceId, SliceEnd)>> {
         let run = run.clone();
+        let after = after.map(|id| (i64::from(id.round), id.shard, id.slice));
+        // A round that no slice is of, so that all compare above it.
+        let (round, shard, slice) = after.unwrap_or((-1, 0, 0));
         self.transact(move |transaction| {
-            let mut select =
-                transaction.prepare("SELECT round, shard, slice, body FROM ends WHERE run = ?1")?;
-            let mut rows = select.query([run.as_str()])?;
+            let mut select = transaction.prepare_cached(
+                "SELECT round, shard, slice, body FROM ends
+                 WHERE run = ?1 AND (round, shard, slice) > (?2, ?3, ?4)
+                 ORDER BY round, shard, slice LIMIT ?5",
+            )?;
+            let mut rows = select.query(params![run.as_str(), round, shard, slice, limit])?;
             let mut ends = Vec::new();
             while let Some(row) = rows.next()? {
                 ends.push((slice_id(&run, row)?, from_json(row, 3)?));

@@ -70,29 +70,18 @@ struct Moments {
 }
 
 impl<'a> Merge<'a> {
-    /// Starts from the slices that ended; windows follow, in order of their
-    /// start, so that those of one start are all that is held of them.
+    /// Nothing seen yet. First come the slices that ended, then windows.
     #[must_use]
-    pub fn new(plan: &'a Plan, rounds: Vec<Round>, ends: Vec<(SliceId, SliceEnd)>) -> Self {
+    pub fn new(plan: &'a Plan, rounds: Vec<Round>) -> Self {
         let attacks = plan.config.attacks();
-        let mut totals: Vec<Vec<Tally>> =
-            attacks.iter().map(|attack| vec![Tally::total(); attack.requests.len()]).collect();
-        let add = |(id, end): (SliceId, SliceEnd)| {
-            for series in &end.totals {
-                if let Some(total) = total_of(&mut totals, series.attack, series.request) {
-                    total.add(&series.tally);
-                }
-            }
-            ((id.round, id.shard, id.slice), end.until)
-        };
-        let ends = ends.into_iter().map(add).collect();
+        let totals = attacks.iter().map(|attack| vec![Tally::total(); attack.requests.len()]).collect();
         Self {
             spans: plan.spans(),
             now: Moments::default(),
             timeline: vec![Vec::new(); attacks.len()],
             steps: vec![BTreeMap::new(); attacks.len()],
             in_flight_max: 0,
-            ends,
+            ends: HashMap::new(),
             totals,
             plan,
             rounds,
@@ -107,7 +96,18 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Adds a window. Each is added once, none before one that starts earlier.
+    /// Adds a slice that ended. Each is added once, before every window.
+    pub fn end(&mut self, id: &SliceId, end: &SliceEnd) {
+        for series in &end.totals {
+            if let Some(total) = total_of(&mut self.totals, series.attack, series.request) {
+                total.add(&series.tally);
+            }
+        }
+        self.ends.insert((id.round, id.shard, id.slice), end.until);
+    }
+
+    /// Adds a window. Each is added once, none before one that starts earlier,
+    /// so that those of one start are all that is held of them.
     pub fn window(&mut self, id: &SliceId, window: &Window) {
         let key = (id.round, id.shard, id.slice);
         let ended = self.ends.contains_key(&key);

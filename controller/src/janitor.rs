@@ -1,0 +1,83 @@
+//! Janitor: look for what outlived its run, by name and not by the table, since
+//! the table may be what failed.
+//!
+//! What belongs to a run that is over is deleted; a run that is overdue is
+//! released; a run whose time has not come is left alone.
+
+use std::collections::BTreeMap;
+
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::{FUNCTION_PREFIX, RunId};
+use deathstar_statemachine::message::{CaughtFailure, JanitorOutput};
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::ports::{Functions, Listed, Ports, Switches, Table};
+use crate::{release, tear_down};
+
+/// What a run is called that nothing else has torn down.
+pub(crate) const OVERDUE: &str = "DeathStar.Overdue";
+
+/// What there is of a run.
+#[derive(Debug, Default)]
+struct Found {
+    names: Vec<String>,
+    expires_at: Option<Timestamp>,
+}
+
+pub(crate) async fn handle(ports: &impl Ports) -> Result<JanitorOutput, TaskError> {
+    let found = look(ports).await?;
+    let now = ports.clock().now();
+    let mut output = JanitorOutput::default();
+    let mut failed = None;
+    for (run, Found { names, expires_at }) in found {
+        let over = ports.table().is_over(&run).await;
+        let overdue = expires_at.is_none_or(|expires_at| expires_at < now);
+        if !overdue && !matches!(over, Ok(true)) {
+            output.live.push(run);
+            continue;
+        }
+        let released = if matches!(over, Ok(true)) {
+            tear_down::handle(ports, &run).await.map(|_| ())
+        } else {
+            release::release(ports, &run, Some(overdue_failure(&run))).await
+        };
+        match released {
+            Ok(()) => {
+                output.deleted.extend(names);
+                if !matches!(over, Ok(true)) {
+                    output.released.push(run);
+                }
+            }
+            // One run that cannot be released keeps no other one.
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(output), Err)
+}
+
+/// Everything that there is, by the run that it belongs to.
+async fn look(ports: &impl Ports) -> Result<BTreeMap<RunId, Found>, TaskError> {
+    let mut found = BTreeMap::<RunId, Found>::new();
+    let mut add = |listed: Listed, run: Option<RunId>| {
+        if let Some(run) = run {
+            let of_run = found.entry(run).or_default();
+            of_run.names.push(listed.name);
+            of_run.expires_at = of_run.expires_at.max(listed.expires_at);
+        }
+    };
+    for function in ports.functions().list(FUNCTION_PREFIX).await? {
+        let run = RunId::of_function(&function.name);
+        add(function, run);
+    }
+    for switch in ports.switches().list().await? {
+        let run = RunId::of_switch(&switch.name);
+        add(switch, run);
+    }
+    Ok(found)
+}
+
+fn overdue_failure(run: &RunId) -> CaughtFailure {
+    let cause = format!("run {run} should have ended long ago, and its execution never said how");
+    CaughtFailure { error: OVERDUE.to_owned(), cause }
+}

@@ -1,0 +1,57 @@
+//! Release: tear down and report a run whose execution cannot do it itself any
+//! more: it was stopped, it timed out, or it is overdue.
+//!
+//! A rule on the execution's status calls it, the run's dead-man's switch, and
+//! the janitor; embedded mode calls it when an execution ends outside its
+//! definition. It does nothing for a run that has its report.
+
+use std::time::Duration;
+
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::message::{CaughtFailure, Done, ReleaseInput};
+use deathstar_statemachine::report::{Phase, Stop};
+
+use crate::clock::Clock;
+use crate::ports::{Ports, Table};
+use crate::{report, tear_down};
+
+/// How long workers may take to obey the run's mark: a look each second, a
+/// second of grace for what is in flight, and the write of what they saw.
+const OBEYED_WITHIN: Duration = Duration::from_secs(4);
+
+pub(crate) async fn handle(ports: &impl Ports, input: &ReleaseInput) -> Result<Done, TaskError> {
+    let ReleaseInput { run, failure } = input;
+    release(ports, run, failure.clone()).await?;
+    Ok(Done {})
+}
+
+/// Releases a run; the same twice is as good.
+pub(crate) async fn release(
+    ports: &impl Ports,
+    run: &RunId,
+    failure: Option<CaughtFailure>,
+) -> Result<(), TaskError> {
+    let table = ports.table();
+    let unreported = table.plan(run).await?.is_some() && table.report(run).await?.is_none();
+    if unreported {
+        let failure_is_a_stop = failure.is_none();
+        if failure_is_a_stop {
+            // Kept only if nobody has said why before.
+            table.request_stop(run, &Stop::Requested).await?;
+        }
+        // Workers obey it, and then it must be seen what they saw.
+        let under_way = table.rounds(run).await?.iter().any(|round| !round.judged);
+        table.end_run(run).await?;
+        if under_way {
+            ports.clock().sleep(OBEYED_WITHIN).await;
+        }
+    }
+    let torn_down = tear_down::handle(ports, run).await;
+    if unreported {
+        // As in the definition: the report comes, and says what is left.
+        let report = report::build(table, run, failure, Phase::Over).await?;
+        table.put_report(run, &report).await?;
+    }
+    torn_down.map(|_| ())
+}

@@ -1,0 +1,260 @@
+//! What an installation allows: which hosts may be attacked, and how hard.
+//!
+//! The controller asks it of every plan, so that whoever can start a run still
+//! cannot aim it at anything, nor make it larger or dearer than the account's
+//! owner agreed to.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::config::Order;
+use crate::load::Load;
+use crate::plan::Plan;
+use crate::units::Rate;
+
+/// What an installation allows.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// The hosts that may be attacked; `None` allows all, an empty list none.
+    pub allow: Option<Vec<HostPattern>>,
+    /// The most requests per second that may be due at once, over all attacks.
+    pub max_rate: Option<Rate>,
+    /// The most workers of a run.
+    pub max_workers: Option<NonZeroU32>,
+    /// The most that a run may cost, in US dollars, as its plan estimates it.
+    pub max_usd: Option<f64>,
+}
+
+/// Why a plan is refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Refusal {
+    /// A target is not on the list.
+    #[error(
+        "{host} is not on the list of hosts that may be attacked ({allowed}); deathstar deploy --allow {host} adds it"
+    )]
+    Host {
+        /// The host, with its port when it is not the scheme's own.
+        host: String,
+        /// The list, as a person reads it.
+        allowed: String,
+    },
+    /// Too much at once.
+    #[error(
+        "{rate}/s at the peak of the load; this installation allows {limit}/s (deathstar deploy --max-rate)"
+    )]
+    Rate {
+        /// Requests per second.
+        rate: f64,
+        /// The most there may be.
+        limit: f64,
+    },
+    /// Too many workers.
+    #[error("{workers} workers; this installation allows {limit} (deathstar deploy --max-workers)")]
+    Workers {
+        /// Workers of the plan.
+        workers: u32,
+        /// The most there may be.
+        limit: u32,
+    },
+    /// Too dear.
+    #[error(
+        "the run would cost about {cost:.2} USD; this installation allows {limit:.2} USD a run (deathstar deploy --max-usd)"
+    )]
+    Cost {
+        /// The estimate, in US dollars.
+        cost: f64,
+        /// The most a run may cost, in US dollars.
+        limit: f64,
+    },
+}
+
+impl Policy {
+    /// What one's own machine allows: everything.
+    #[must_use]
+    pub fn unrestricted() -> Self {
+        Self::default()
+    }
+
+    /// Everything for which a plan is refused, whose cost is `cost_usd`.
+    #[must_use]
+    pub fn refusals(&self, plan: &Plan, cost_usd: f64) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        let mut hosts: Vec<Host> = Vec::new();
+        for request in plan.config.attacks().iter().flat_map(|attack| &attack.requests) {
+            let host = Host::of(&request.url);
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        if let Some(allow) = &self.allow {
+            let refused = hosts.into_iter().filter(|host| !allow.iter().any(|pattern| pattern.matches(host)));
+            refusals
+                .extend(refused.map(|host| Refusal::Host { host: host.to_string(), allowed: list(allow) }));
+        }
+        let rate = peak_rate(plan);
+        if let Some(limit) = self.max_rate.map(Rate::as_per_second).filter(|limit| rate > *limit) {
+            refusals.push(Refusal::Rate { rate, limit });
+        }
+        if let Some(limit) = self.max_workers.filter(|limit| plan.workers > *limit) {
+            refusals.push(Refusal::Workers { workers: plan.workers.get(), limit: limit.get() });
+        }
+        if let Some(limit) = self.max_usd.filter(|limit| cost_usd > *limit) {
+            refusals.push(Refusal::Cost { cost: cost_usd, limit });
+        }
+        refusals
+    }
+}
+
+fn list(allow: &[HostPattern]) -> String {
+    if allow.is_empty() {
+        return "which is empty".to_owned();
+    }
+    allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The most requests per second due at once. Virtual users wait for answers, so
+/// their rate is the target's affair; the limit on workers bounds them.
+fn peak_rate(plan: &Plan) -> f64 {
+    let peaks = plan.config.attacks().iter().map(|attack| match &attack.load {
+        Load::Users { .. } => 0.0,
+        load => load.peak_rate().as_per_second(),
+    });
+    if plan.config.order() == Order::Sequence { peaks.fold(0.0, f64::max) } else { peaks.sum() }
+}
+
+/// A target's host and port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Host {
+    name: String,
+    port: Option<u16>,
+    default_port: bool,
+}
+
+impl Host {
+    fn of(url: &url::Url) -> Self {
+        let name = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+        Self { name, port: url.port_or_known_default(), default_port: url.port().is_none() }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) if !self.default_port => write!(f, "{}:{port}", self.name),
+            _ => f.write_str(&self.name),
+        }
+    }
+}
+
+/// A host that may be attacked: `shop.example.com`, `*.example.com` (every host
+/// below it, not itself), `10.0.0.5`, `[::1]`; with `:8080`, on that port only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostPattern {
+    /// Below this domain; or exactly this host.
+    below: bool,
+    name: String,
+    port: Option<u16>,
+}
+
+/// Why a text is no host pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is no host: use for example shop.example.com, *.example.com or 10.0.0.5:8080, without http:// and path"
+)]
+pub struct HostPatternError(String);
+
+impl HostPattern {
+    fn matches(&self, host: &Host) -> bool {
+        let name = if self.below {
+            host.name.strip_suffix(&self.name).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        } else {
+            host.name == self.name
+        };
+        name && self.port.is_none_or(|port| host.port == Some(port))
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = HostPatternError;
+
+    fn from_str(text: &str) -> Result<Self, HostPatternError> {
+        let refused = || HostPatternError(text.to_owned());
+        let (below, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        if rest.is_empty() || !rest.chars().all(plain) {
+            return Err(refused());
+        }
+        // The same reading as a target's, so that names compare as written there.
+        let url = url::Url::parse(&format!("http://{rest}/")).map_err(|_| refused())?;
+        let name = url.host_str().ok_or_else(refused)?.trim_end_matches('.').to_ascii_lowercase();
+        if below && url.domain().is_none() {
+            return Err(refused());
+        }
+        // `:80` is http's own port, which the URL forgets.
+        let port = if rest.ends_with(":80") { Some(80) } else { url.port() };
+        Ok(Self { below, name, port })
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let star = if self.below { "*." } else { "" };
+        write!(f, "{star}{}", self.name)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl TryFrom<String> for HostPattern {
+    type Error = HostPatternError;
+    fn try_from(text: String) -> Result<Self, HostPatternError> {
+        text.parse()
+    }
+}
+
+impl From<HostPattern> for String {
+    fn from(pattern: HostPattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, url: &str) -> bool {
+        pattern.parse::<HostPattern>().unwrap().matches(&Host::of(&url.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_pattern_allows_what_it_says_and_no_more() {
+        assert!(matches("shop.example.com", "https://shop.example.com/a"));
+        assert!(matches("Shop.Example.com", "https://SHOP.example.com.:8443/"));
+        assert!(!matches("shop.example.com", "https://evil-shop.example.com/"));
+        assert!(!matches("example.com", "https://shop.example.com/"));
+        assert!(matches("*.example.com", "https://a.b.example.com/"));
+        assert!(!matches("*.example.com", "https://example.com/"));
+        assert!(!matches("*.example.com", "https://notexample.com/"));
+        assert!(matches("127.0.0.1:8080", "http://127.0.0.1:8080/"));
+        assert!(!matches("127.0.0.1:8080", "http://127.0.0.1:8081/"));
+        assert!(matches("a.b:80", "http://a.b/"));
+        assert!(!matches("a.b:80", "https://a.b/"));
+        assert!(matches("[::1]", "http://[::1]:9000/"));
+        // The many ways to write one address are one address.
+        assert!(matches("127.0.0.1", "http://0x7f.1/"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_no_pattern() {
+        for text in ["", "*", "*.", "http://a.b", "a.b/c", "user@a.b", "*.10.0.0.1", "a b", "a.b:99999"] {
+            assert!(text.parse::<HostPattern>().is_err(), "{text}");
+        }
+        for text in ["a.b", "*.a.b", "10.0.0.1", "a.b:81", "a.b:80"] {
+            assert_eq!(text.parse::<HostPattern>().unwrap().to_string(), text);
+        }
+    }
+}
