@@ -19,7 +19,7 @@ use deathstar_controller::dispatch::run_task;
 use deathstar_controller::embedded::EmbeddedPorts;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Invocation, Limits};
 use deathstar_controller::embedded::table::SqliteTable;
-use deathstar_controller::ports::{FunctionSpec, FunctionState, Functions, Listed, Table, TableResult};
+use deathstar_controller::ports::{FunctionSpec, FunctionState, Functions, Switches, Table, TableResult};
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
@@ -373,21 +373,21 @@ async fn creating_and_deleting_may_be_repeated(functions: &impl Functions) {
     assert_eq!(functions.state("f").await.unwrap(), FunctionState::Active, "a repeat makes no new one");
     functions.delete("f").await.unwrap();
     functions.delete("f").await.unwrap();
-    assert_eq!(functions.list("").await.unwrap(), [""; 0]);
+    assert_eq!(names(functions, "").await, [""; 0]);
 }
 
 async fn functions_are_listed_by_prefix(functions: &impl Functions) {
     for name in ["run-a-0", "run-b-0", "run-a-1", "other"] {
-        functions.create(name).await.unwrap();
+        functions.create(&spec(name)).await.unwrap();
     }
-    assert_eq!(functions.list("run-a-").await.unwrap(), ["run-a-0", "run-a-1"]);
-    assert_eq!(functions.list("run-c-").await.unwrap(), [""; 0]);
+    assert_eq!(names(functions, "run-a-").await, ["run-a-0", "run-a-1"]);
+    assert_eq!(names(functions, "run-c-").await, [""; 0]);
 }
 
 async fn a_name_that_is_too_long_is_refused(functions: &impl Functions) {
-    functions.create(&"f".repeat(64)).await.unwrap();
+    functions.create(&spec(&"f".repeat(64))).await.unwrap();
     for name in ["f".repeat(65), String::new()] {
-        let refused = functions.create(&name).await.unwrap_err();
+        let refused = functions.create(&spec(&name)).await.unwrap_err();
         assert_eq!(refused.name(), "DeathStar.OverLimit", "{refused}");
         assert_eq!(functions.state(&name).await.unwrap(), FunctionState::Missing);
     }
@@ -405,7 +405,7 @@ async fn calls_over_the_control_planes_rate_are_throttled() {
     assert_eq!(throttled.name(), "DeathStar.Throttled", "{throttled}");
     let throttled = functions.delete("a").await.unwrap_err();
     assert_eq!(throttled.name(), "DeathStar.Throttled", "{throttled}");
-    assert_eq!(functions.list("").await.unwrap(), ["a", "b"], "a call that was throttled did nothing");
+    assert_eq!(names(&functions, "").await, ["a", "b"], "a call that was throttled did nothing");
     tokio::time::sleep(Duration::from_millis(500)).await;
     functions.create(&spec("c")).await.unwrap();
     assert!(functions.create(&spec("d")).await.is_err(), "half a second is one call");
@@ -563,10 +563,11 @@ async fn tear_down_releases_all_and_may_be_repeated() {
     let (_folder, ports, run) = provisioned().await;
     for _ in 0..2 {
         tear_down(&ports, &run).await.unwrap();
-        assert_eq!(ports.functions.list("").await.unwrap(), [""; 0]);
+        assert_eq!(names(&ports.functions, "").await, [""; 0]);
         let states = states(&ports.table, &run).await;
         assert!(states.iter().all(|(_, state)| *state == LedgerState::Deleted), "{states:?}");
-        assert_eq!(states.len(), 2);
+        assert_eq!(states.len(), 3, "two functions and the switch");
+        assert_eq!(ports.switches.list().await.unwrap(), []);
         assert!(ports.table.is_over(&run).await.unwrap());
     }
 }
@@ -579,7 +580,7 @@ async fn tear_down_deletes_what_exists_even_when_the_table_is_away() {
         execute(&folder, &format!("ALTER TABLE {away} RENAME TO away"));
         let failed = tear_down(&ports, &run).await.unwrap_err();
         assert_eq!(failed.name(), "DeathStar.TableUnavailable", "{failed}");
-        assert_eq!(ports.functions.list("").await.unwrap(), ["deathstar-w-another-run-0"]);
+        assert_eq!(names(&ports.functions, "").await, ["deathstar-w-another-run-0"]);
         // Once the table is back, the ledger learns of it.
         execute(&folder, &format!("ALTER TABLE away RENAME TO {away}"));
         tear_down(&ports, &run).await.unwrap();
@@ -591,7 +592,7 @@ async fn tear_down_deletes_what_exists_even_when_the_table_is_away() {
 /// A run with two functions, both in the ledger.
 async fn provisioned() -> (TempDir, EmbeddedPorts, RunId) {
     let (folder, table) = sqlite();
-    let ports = EmbeddedPorts { table, functions: functions(Limits::default()), place: place() };
+    let ports = EmbeddedPorts::new(table, functions(Limits::default()), place());
     let run = claim(&ports.table, "torn-down").await;
     let mut plan = plan(&run);
     plan.fleets.push(plan.fleets[0].clone());
@@ -719,6 +720,10 @@ fn round(number: u32) -> Round {
 fn config() -> Config {
     let text = "name: contract\nattacks:\n  - name: home\n    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 10s\nslo:\n  - p99 < 1s\n";
     Config::from_text(text, |_| Err("no files".to_owned())).unwrap()
+}
+
+async fn names(functions: &impl Functions, prefix: &str) -> Vec<String> {
+    functions.list(prefix).await.unwrap().into_iter().map(|listed| listed.name).collect()
 }
 
 fn spec(name: &str) -> FunctionSpec {
