@@ -17,6 +17,8 @@ use deathstar_statemachine::config;
 use deathstar_statemachine::error::TaskError;
 use thiserror::Error;
 
+#[cfg(feature = "aws")]
+use crate::aws::error::AwsError;
 use crate::cli::{Cli, Command};
 use crate::config_file::ConfigFileError;
 use crate::exit::Exit;
@@ -38,6 +40,10 @@ pub(crate) enum CommandError {
     /// The table, or a handler, failed.
     #[error(transparent)]
     Task(#[from] TaskError),
+    /// AWS cannot be used, or refuses.
+    #[cfg(feature = "aws")]
+    #[error(transparent)]
+    Aws(#[from] AwsError),
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
@@ -49,6 +55,8 @@ pub(crate) enum CommandError {
 impl CommandError {
     fn exit(&self) -> Exit {
         match self {
+            #[cfg(feature = "aws")]
+            Self::Aws(error) => error.exit(),
             Self::Config(_)
             | Self::BadInput(_)
             | Self::Home(HomeError::Busy { .. })
@@ -60,6 +68,8 @@ impl CommandError {
     /// What the user may do about it.
     fn hint(&self) -> Option<String> {
         match self {
+            #[cfg(feature = "aws")]
+            Self::Aws(error) => error.hint(),
             Self::Home(HomeError::Directory { .. } | HomeError::Table(_)) => {
                 Some(format!("{} or --home names another data directory", crate::home::HOME_VARIABLE))
             }

@@ -11,6 +11,8 @@ pub mod home;
 pub mod machine;
 pub mod target;
 
+#[cfg(feature = "aws")]
+mod aws;
 pub mod cli;
 mod clock;
 mod commands;
