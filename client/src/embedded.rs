@@ -107,7 +107,7 @@ impl Embedded {
     /// # Errors
     /// When the config cannot be written to the table; nothing has run then.
     pub async fn run(&self, run: &RunId, config: &Config) -> Result<Ended, TaskError> {
-        let at = ConfigRef { name: config.name().to_owned(), version: run.to_string() };
+        let at = ConfigRef::of(config);
         self.ports.table.put_config(&at, config).await?;
         let start = Start::Run { run: run.clone(), config: at };
         let input = serde_json::to_value(start).map_err(|error| TaskError::Broken(error.to_string()))?;

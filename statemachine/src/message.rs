@@ -8,7 +8,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
+use crate::config::Config;
 use crate::ids::{RunId, ScheduleName, SliceId};
 
 /// What an execution starts with.
@@ -61,6 +63,25 @@ pub struct ConfigRef {
     pub name: String,
     /// Its version; what it says never changes.
     pub version: String,
+}
+
+/// Bytes of a digest that make a version: 2⁶⁴ of them are enough for the
+/// configs of one name.
+const VERSION_BYTES: usize = 8;
+
+impl ConfigRef {
+    /// Where this config belongs. Its version is taken from all that it says, so
+    /// that the same config has the same place, and another one never does.
+    ///
+    /// # Panics
+    /// When a config is no JSON, which it was read from.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let text = serde_json::to_vec(config).expect("a config is JSON");
+        let digest = Sha256::digest(&text);
+        let version = digest.iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        Self { name: config.name().to_owned(), version }
+    }
 }
 
 /// A task of the state machine with its input, as the controller receives it.
@@ -212,5 +233,29 @@ impl ReportInput {
     pub fn failure(&self) -> Option<CaughtFailure> {
         let caught = |name: &str| serde_json::from_value(self.state.get(name)?.clone()).ok();
         caught("failure").or_else(|| caught("tear_down_failure"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> ConfigRef {
+        ConfigRef::of(&Config::from_text(text, |_| Err(String::new())).unwrap())
+    }
+
+    #[test]
+    fn a_version_is_what_a_config_says_and_not_how_it_is_written() {
+        let yaml = "name: a\nattacks:\n  - { name: b, url: 'http://c.test/', rate: 5/s, duration: 10s }\n";
+        let json = r#"{"attacks": [{"duration": "10s", "rate": "5/s", "url": "http://c.test/", "name": "b"}], "name": "a"}"#;
+        let one = at(yaml);
+        assert_eq!(one.name, "a");
+        assert_eq!(one.version.len(), 16);
+        assert!(one.version.bytes().all(|byte| byte.is_ascii_hexdigit()), "{}", one.version);
+        assert_eq!(at(json), one);
+        assert_ne!(at(&yaml.replace("5/s", "6/s")), one);
+        let with_headers =
+            |headers: &str| at(&yaml.replace("rate", &format!("headers: {{ {headers} }}, rate")));
+        assert_ne!(with_headers("x: one, y: two"), with_headers("y: two, x: one"), "their order is sent");
     }
 }
