@@ -45,6 +45,8 @@ pub trait Ports: Send + Sync {
 pub struct RunSummary {
     /// The run.
     pub run: RunId,
+    /// The execution that has it. A schedule's is not named after the run.
+    pub execution: String,
     /// The config's name.
     pub name: String,
     /// When it was claimed.
@@ -144,6 +146,9 @@ pub trait Table: Send + Sync {
 
     /// The report, once there is one.
     fn report(&self, run: &RunId) -> impl Future<Output = TableResult<Option<Report>>> + Send;
+
+    /// A run as a list shows it, once it is claimed.
+    fn run(&self, run: &RunId) -> impl Future<Output = TableResult<Option<RunSummary>>> + Send;
 
     /// All runs, the newest first.
     fn runs(&self) -> impl Future<Output = TableResult<Vec<RunSummary>>> + Send;

@@ -136,6 +136,9 @@ async fn a_run_is_claimed_by_one_execution(table: &impl Table) {
     assert!(table.claim_run(&run, "first", "contract", at(2)).await.unwrap(), "its own repeat wins again");
     let runs = table.runs().await.unwrap();
     assert_eq!((runs.len(), runs[0].claimed_at), (1, at(0)), "a repeat changes nothing");
+    assert_eq!(runs[0].execution, "first");
+    assert_eq!(table.run(&run).await.unwrap().as_ref(), Some(&runs[0]));
+    assert_eq!(table.run(&"b".parse().unwrap()).await.unwrap(), None);
 }
 
 async fn a_plan_belongs_to_a_claimed_run(table: &impl Table) {

@@ -497,28 +497,44 @@ impl Table for SqliteTable {
         self.transact(move |transaction| one(transaction, sql, params![run.as_str()])).await
     }
 
+    async fn run(&self, run: &RunId) -> TableResult<Option<RunSummary>> {
+        let run = run.clone();
+        self.transact(move |transaction| {
+            let mut select = transaction.prepare_cached(&format!("{SUMMARY} WHERE run = ?1"))?;
+            let mut rows = select.query(params![run.as_str()])?;
+            rows.next()?.map(summary).transpose()
+        })
+        .await
+    }
+
     async fn runs(&self) -> TableResult<Vec<RunSummary>> {
         self.transact(|transaction| {
-            let mut select = transaction.prepare(
-                "SELECT run, name, claimed_at, over, verdict FROM runs ORDER BY claimed_at DESC, run",
-            )?;
+            let mut select = transaction.prepare(&format!("{SUMMARY} ORDER BY claimed_at DESC, run"))?;
             let mut rows = select.query([])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
-                let (run, claimed_at): (String, String) = (row.get(0)?, row.get(2)?);
-                let damaged = |what: &str| RowError::Missing(format!("{what:?} in the list of runs"));
-                runs.push(RunSummary {
-                    run: run.parse().map_err(|_| damaged(&run))?,
-                    name: row.get(1)?,
-                    claimed_at: claimed_at.parse().map_err(|_| damaged(&claimed_at))?,
-                    over: row.get(3)?,
-                    verdict: row.get(4)?,
-                });
+                runs.push(summary(row)?);
             }
             Ok(runs)
         })
         .await
     }
+}
+
+/// What [`summary`] reads.
+const SUMMARY: &str = "SELECT run, execution, name, claimed_at, over, verdict FROM runs";
+
+fn summary(row: &Row<'_>) -> Result<RunSummary, RowError> {
+    let (run, claimed_at): (String, String) = (row.get(0)?, row.get(3)?);
+    let damaged = |what: &str| RowError::Missing(format!("{what:?} in the list of runs"));
+    Ok(RunSummary {
+        run: run.parse().map_err(|_| damaged(&run))?,
+        execution: row.get(1)?,
+        name: row.get(2)?,
+        claimed_at: claimed_at.parse().map_err(|_| damaged(&claimed_at))?,
+        over: row.get(4)?,
+        verdict: row.get(5)?,
+    })
 }
 
 /// Why a transaction failed.
