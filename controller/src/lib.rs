@@ -5,6 +5,8 @@
 //! state machine may repeat any of them. The order of steps is not here: it is
 //! in `statemachine/definition/attack.asl.json`.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod clock;
 pub mod dispatch;
 #[cfg(feature = "embedded")]

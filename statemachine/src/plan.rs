@@ -68,7 +68,7 @@ const SHORTEST_SLICE: Duration = Duration::from_secs(60);
 /// The most slices of a round. Each is about nine events in the history of its
 /// shard's execution, which AWS ends at 25,000; a test counts them. See
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
-pub const MAX_SLICES: u32 = 2000;
+pub const MAX_SLICES: u32 = 1800;
 
 /// A function of the run and the shards it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

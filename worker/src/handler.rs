@@ -56,6 +56,9 @@ pub async fn handle<T: Transport + 'static>(
         .ok_or_else(|| TaskError::Broken(format!("shard {} of {} workers", input.shard, plan.workers)))?;
     let slice = slice_of(&plan, &round, input.slice)?;
     let output = |stopped: bool| output(&plan, &round, input.slice, stopped);
+    if wall.now() > plan.deadline {
+        return Err(TaskError::RunOver(input.run.to_string()));
+    }
     match table.claim(input, token).await? {
         Claim::Won => {}
         Claim::Lost => {

@@ -7,6 +7,8 @@
 //! `deathstar_statemachine::schedule`; what it all means is the report's
 //! business.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod clock;
 pub mod engine;
 pub mod handler;

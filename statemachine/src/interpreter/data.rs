@@ -1,6 +1,7 @@
 //! What paths, templates and rules come to when there is data.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
@@ -113,10 +114,11 @@ pub(super) fn place(path: &ResultPath, input: Arc<Value>, result: Value) -> Resu
     Ok(Arc::new(root))
 }
 
-/// Refuses a payload over the limit.
-pub(super) fn check_size(value: &Value, what: &str) -> Result<(), Failure> {
+/// Refuses a payload over the limit, and notes the largest.
+pub(super) fn check_size(value: &Value, what: &str, largest: &Cell<usize>) -> Result<(), Failure> {
     let mut counter = Counter(0);
     serde_json::to_writer(&mut counter, value).expect("a value is JSON, and counting cannot fail");
+    largest.set(largest.get().max(counter.0));
     if counter.0 <= PAYLOAD_LIMIT {
         return Ok(());
     }

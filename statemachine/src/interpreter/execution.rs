@@ -5,6 +5,7 @@
 //! that the driver has, or for the fan of strands below it (`fan.rs`).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +103,8 @@ pub struct Execution {
     steps: VecDeque<Step>,
     last_id: u64,
     trace: Vec<Entered>,
+    /// Of all inputs and outputs so far, the most bytes.
+    pub(super) largest: Cell<usize>,
     over: bool,
 }
 
@@ -123,9 +126,10 @@ impl Execution {
             steps: VecDeque::new(),
             last_id: 0,
             trace: Vec::new(),
+            largest: Cell::new(0),
             over: false,
         };
-        match check_size(&input, "the execution's input") {
+        match check_size(&input, "the execution's input", &execution.largest) {
             Ok(()) => drop(execution.add_strand(Strand::new(None, &definition.chain, input))),
             Err(failure) => execution.finish(Err(failure)),
         }
@@ -193,6 +197,12 @@ impl Execution {
     #[must_use]
     pub fn trace(&self) -> &[Entered] {
         &self.trace
+    }
+
+    /// How many bytes the largest input or output of a state had so far.
+    #[must_use]
+    pub const fn largest_payload(&self) -> usize {
+        self.largest.get()
     }
 
     /// Takes what awaits `id`, if it is `wanted`.
@@ -265,7 +275,7 @@ impl Execution {
             None => Arc::clone(&filtered),
             Some(template) => {
                 let rendered = render(template, &filtered, &context)?;
-                check_size(&rendered, "the input after Parameters")?;
+                check_size(&rendered, "the input after Parameters", &self.largest)?;
                 Arc::new(rendered)
             }
         };
@@ -274,7 +284,7 @@ impl Execution {
                 .map(|output| Action::Go(next, output))
         };
         match &state.kind {
-            Kind::Task(task) => call(task, &input, &context),
+            Kind::Task(task) => call(task, &input, &context, &self.largest),
             Kind::Wait(until) => wait(until, &input, &context).map(Action::Wait),
             Kind::Parallel(_) | Kind::Map(_) => Ok(Action::Fan(input)),
             Kind::Succeed => go(Next::End, input),
@@ -287,7 +297,7 @@ impl Execution {
                         place(path, Arc::clone(&strand.input), result)?
                     }
                 };
-                check_size(&output, "the state's output")?;
+                check_size(&output, "the state's output", &self.largest)?;
                 go(state.next, output)
             }
             Kind::Choice { rules, default } => {
@@ -324,13 +334,13 @@ impl Execution {
         let strand = &self.strands[&id];
         let state = &strand.chain.states[strand.at];
         let context = self.context(strand);
-        check_size(&result, "the result")?;
+        check_size(&result, "the result", &self.largest)?;
         let result = match &state.result_selector {
             None => result,
             Some(template) => render(template, &result, &context)?,
         };
         let output = place(&state.result_path, Arc::clone(&strand.input), result)?;
-        check_size(&output, "the state's output")?;
+        check_size(&output, "the state's output", &self.largest)?;
         let output = filter(state.output_path.as_ref(), "OutputPath", output, &context)?;
         let next = state.next;
         self.advance(id, next, output);
@@ -368,7 +378,7 @@ impl Execution {
             return self.end(id, Err(failure));
         };
         let caught = place(&catcher.result_path, input, failure.into_value())
-            .and_then(|output| check_size(&output, "the state's output").map(|()| output));
+            .and_then(|output| check_size(&output, "the state's output", &self.largest).map(|()| output));
         match caught {
             Ok(output) => self.advance(id, Next::State(catcher.next), output),
             Err(failure) => self.end(id, Err(failure)),
@@ -438,13 +448,13 @@ impl Strand {
     }
 }
 
-fn call(task: &Task, input: &Value, context: &Context<'_>) -> Result<Action, Failure> {
+fn call(task: &Task, input: &Value, context: &Context<'_>, largest: &Cell<usize>) -> Result<Action, Failure> {
     let function = match render(&task.function, input, context)? {
         Value::String(function) => function,
         other => return Err(Failure::new(RUNTIME, format!("the FunctionName {other} is no text"))),
     };
     let payload = render(&task.payload, input, context)?;
-    check_size(&payload, "the payload")?;
+    check_size(&payload, "the payload", largest)?;
     Ok(Action::Call { function, payload, timeout: task.timeout })
 }
 

@@ -114,7 +114,7 @@ impl Execution {
                         render(selector, &fan.input, &context)?
                     }
                 };
-                check_size(&input, "the input of an iteration")?;
+                check_size(&input, "the input of an iteration", &self.largest)?;
                 let mut child = Strand::new(parent, &map.chain, Arc::new(input));
                 if map.mode == Mode::Inline {
                     child.item = Some((index, Arc::new(item.clone())));

@@ -7,10 +7,15 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{Failure, cargo, must, root};
 
+/// Where builds put their programs.
+pub(crate) fn release_folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    root().join(target).join("release")
+}
+
 /// The `deathstar` that the last build made.
 pub(crate) fn built_binary() -> Result<PathBuf, Failure> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let binary = root().join(target).join("release/deathstar");
+    let binary = release_folder().join("deathstar");
     if binary.exists() { Ok(binary) } else { Err(format!("{} was not built", binary.display())) }
 }
 

@@ -1,13 +1,14 @@
 //! The project's chores: `cargo dev TASK`, an alias in `.cargo/config.toml`.
 //!
 //! A fresh machine has Rust and nothing else, so a task brings what it needs.
-//! This program uses the standard library alone: it is there within seconds,
-//! whatever else has to be built. A task is a module with a `run`, and a line
+//! Beside the standard library this program needs only what writes zip files:
+//! it is there within seconds, whatever else has to be built. A task is a module with a `run`, and a line
 //! in [`TASKS`].
 
 mod clock;
 mod launch;
 mod memory;
+mod package;
 mod start;
 mod suite;
 mod tools;
@@ -52,6 +53,12 @@ const TASKS: &[Task] = &[
         arguments: "[--seconds N]",
         help: "Run 2,000/s for 10 minutes; memory may grow by less than 8 MiB after the first minute",
         run: memory::run,
+    },
+    Task {
+        name: "package",
+        arguments: "",
+        help: "Build the two Lambda functions as packages for provided.al2023, and print their sizes",
+        run: package::run,
     },
     Task {
         name: "start",

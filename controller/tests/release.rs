@@ -1,0 +1,304 @@
+//! What outlives its run goes: by the rule on an execution's end, by the
+//! dead-man's switch, by the janitor; and what an installation does not allow
+//! never begins.
+
+#![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use deathstar_controller::clock::Clock;
+use deathstar_controller::dispatch::run_task;
+use deathstar_controller::embedded::EmbeddedPorts;
+use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};
+use deathstar_controller::embedded::switches::InProcessSwitches;
+use deathstar_controller::embedded::table::SqliteTable;
+use deathstar_controller::ports::{FunctionSpec, Functions, Ports, Switches, Table};
+use deathstar_statemachine::config::Config;
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::message::ConfigRef;
+use deathstar_statemachine::plan::Place;
+use deathstar_statemachine::policy::Policy;
+use deathstar_statemachine::report::Stop;
+use deathstar_statemachine::table::LedgerState;
+use deathstar_statemachine::units::Rate;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The embedded ports, with a clock of our own.
+#[derive(Debug, Clone)]
+struct Bench {
+    ports: EmbeddedPorts,
+    clock: Now,
+}
+
+/// The date stands still.
+#[derive(Debug, Clone)]
+struct Now(Timestamp);
+
+impl Clock for Now {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        // Functions become active in real time; nobody else need be waited for.
+        tokio::time::sleep(duration.min(Duration::from_millis(2))).await;
+    }
+}
+
+impl Ports for Bench {
+    type Table = SqliteTable;
+    type Functions = InProcessFunctions;
+    type Switches = InProcessSwitches;
+    type Clock = Now;
+
+    fn table(&self) -> &SqliteTable {
+        &self.ports.table
+    }
+    fn functions(&self) -> &InProcessFunctions {
+        &self.ports.functions
+    }
+    fn switches(&self) -> &InProcessSwitches {
+        &self.ports.switches
+    }
+    fn clock(&self) -> &Now {
+        &self.clock
+    }
+    fn place(&self) -> &Place {
+        &self.ports.place
+    }
+    fn policy(&self) -> &Policy {
+        &self.ports.policy
+    }
+}
+
+const CONFIG: &str =
+    "name: a\nworkers: 2\nattacks: [{ name: a, url: 'http://shop.example.com:8080/', rate: 10/s, duration: 9s, timeout: 1s }]";
+
+/// When a run planned at the start of the epoch is overdue: 60 s of setup, 1 s
+/// of lead, 9 s of load, 2 s for the slowest request, 30 s for a worker's start
+/// and end, and 60 s of grace.
+const EXPIRES_S: i64 = 60 + 1 + 9 + 2 + 30 + 60;
+
+impl Bench {
+    fn new() -> (TempDir, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        let table = SqliteTable::open(&folder.path().join("runs.db")).unwrap();
+        let functions = InProcessFunctions::new(Limits::default(), Box::new(|_| unreachable!("none runs")));
+        let two = NonZeroU32::new(2).unwrap();
+        let place = Place {
+            mode: "test".into(),
+            cores: two,
+            rate_per_worker: two,
+            sockets: NonZeroU32::new(100).unwrap(),
+            workers_share_process: true,
+            workers_per_function: NonZeroU32::MIN,
+            lead: Duration::from_secs(1),
+            checkpoint: Duration::from_secs(1),
+            slice: Duration::from_secs(60),
+            invocation: Duration::from_secs(900),
+            setup: Duration::from_secs(60),
+            grace: Duration::from_secs(60),
+        };
+        let ports = EmbeddedPorts::new(table, functions, place);
+        (folder, Self { ports, clock: Now(Timestamp::UNIX_EPOCH) })
+    }
+
+    /// The same world, so much later.
+    fn later(&self, seconds: i64) -> Self {
+        let clock = Now(self.clock.0 + SignedDuration::from_secs(seconds));
+        Self { clock, ..self.clone() }
+    }
+
+    async fn task(&self, task: Value) -> Result<Value, TaskError> {
+        run_task(self, task).await
+    }
+
+    async fn plan(&self, run: &str) -> Result<Value, TaskError> {
+        let config = Config::from_text(CONFIG, |_| Err(String::new())).unwrap();
+        let at = ConfigRef { name: "a".to_owned(), version: "1".to_owned() };
+        self.ports.table.put_config(&at, &config).await.unwrap();
+        let input = json!({ "run": run, "config": at });
+        self.task(json!({ "task": "Plan", "execution": run, "started_at": "1970-01-01T00:00:00Z", "input": input }))
+            .await
+    }
+
+    /// A run with its functions made and its round open.
+    async fn under_way(&self, run: &str) -> RunId {
+        self.plan(run).await.unwrap();
+        for task in ["Provision", "AwaitFleet", "NextRound"] {
+            self.task(json!({ "task": task, "run": run })).await.unwrap();
+        }
+        run.parse().unwrap()
+    }
+
+    async fn functions(&self) -> Vec<String> {
+        self.ports.functions.list("").await.unwrap().into_iter().map(|listed| listed.name).collect()
+    }
+
+    async fn switches(&self) -> Vec<String> {
+        self.ports.switches.list().await.unwrap().into_iter().map(|listed| listed.name).collect()
+    }
+
+    async fn is_clean(&self, run: &RunId) -> bool {
+        let ledger = self.ports.table.ledger(run).await.unwrap();
+        self.functions().await.is_empty()
+            && self.switches().await.is_empty()
+            && !ledger.is_empty()
+            && ledger.iter().all(|entry| entry.state == LedgerState::Deleted)
+    }
+}
+
+#[tokio::test]
+async fn the_switch_is_armed_before_anything_else_is_made() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    let switches = bench.ports.switches.list().await.unwrap();
+    let expires_at = Some(Timestamp::from_second(EXPIRES_S).unwrap());
+    assert_eq!((switches.len(), switches[0].name.as_str()), (1, "run-a-run"));
+    assert_eq!(switches[0].expires_at, expires_at);
+    for function in bench.ports.functions.list("").await.unwrap() {
+        assert_eq!(function.expires_at, expires_at, "{}", function.name);
+    }
+    assert_eq!(bench.functions().await, ["deathstar-w-a-run-0", "deathstar-w-a-run-1"]);
+    let ledger = bench.ports.table.ledger(&run).await.unwrap();
+    assert_eq!(ledger.len(), 3, "{ledger:?}");
+}
+
+#[tokio::test]
+async fn a_stopped_execution_is_torn_down_and_reported() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    let release = json!({ "task": "Release", "run": "a-run", "failure": null });
+    for _ in 0..2 {
+        bench.task(release.clone()).await.unwrap();
+        assert!(bench.is_clean(&run).await);
+        let report = bench.ports.table.report(&run).await.unwrap().unwrap();
+        assert_eq!((report.stopped, report.failure, report.leaks), (Some(Stop::Requested), None, 0));
+    }
+    // The aborted execution's own steps come after, and do nothing.
+    let done = bench.task(json!({ "task": "NextRound", "run": "a-run" })).await.unwrap();
+    assert_eq!(done["done"], true);
+    let refused = bench.task(json!({ "task": "Provision", "run": "a-run" })).await;
+    assert!(refused.is_ok() || matches!(refused, Err(TaskError::RunOver(_))), "{refused:?}");
+    assert!(bench.is_clean(&run).await);
+}
+
+#[tokio::test]
+async fn a_run_that_has_its_report_keeps_it() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    bench.task(json!({ "task": "TearDown", "run": "a-run" })).await.unwrap();
+    bench.task(json!({ "task": "Report", "run": "a-run", "state": {} })).await.unwrap();
+    let before = bench.ports.table.report(&run).await.unwrap();
+    let failure = json!({ "Error": "States.Timeout", "Cause": "late" });
+    bench.task(json!({ "task": "Release", "run": "a-run", "failure": failure })).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_execution_that_ended_before_its_plan_leaves_nothing_to_report() {
+    let (_folder, bench) = Bench::new();
+    bench.task(json!({ "task": "Release", "run": "never", "failure": null })).await.unwrap();
+    assert_eq!(bench.ports.table.report(&"never".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_janitor_leaves_a_run_alone_until_it_is_overdue() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    let found = bench.later(EXPIRES_S).task(json!({ "task": "Janitor" })).await.unwrap();
+    assert_eq!(found, json!({ "released": [], "deleted": [], "live": ["a-run"] }));
+    let found = bench.later(EXPIRES_S + 1).task(json!({ "task": "Janitor" })).await.unwrap();
+    assert_eq!(found["released"], json!(["a-run"]));
+    assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0", "deathstar-w-a-run-1", "run-a-run"]));
+    assert!(bench.is_clean(&run).await);
+    let report = bench.ports.table.report(&run).await.unwrap().unwrap();
+    assert_eq!(report.failure.unwrap().error, "DeathStar.Overdue");
+    let found = bench.later(EXPIRES_S + 2).task(json!({ "task": "Janitor" })).await.unwrap();
+    assert_eq!(found, json!({ "released": [], "deleted": [], "live": [] }));
+}
+
+#[tokio::test]
+async fn the_janitor_deletes_what_was_created_after_the_tear_down() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    bench.task(json!({ "task": "TearDown", "run": "a-run" })).await.unwrap();
+    let late = FunctionSpec {
+        name: run.function_name(0),
+        run: run.clone(),
+        memory_mb: 128,
+        expires_at: Timestamp::from_second(EXPIRES_S).unwrap(),
+    };
+    bench.ports.functions.create(&late).await.unwrap();
+    let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
+    assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0"]), "at once: its run is over");
+    assert!(bench.is_clean(&run).await);
+}
+
+#[tokio::test]
+async fn a_run_does_not_tear_down_one_whose_name_begins_alike() {
+    let (_folder, bench) = Bench::new();
+    bench.under_way("a").await;
+    bench.under_way("a-1").await;
+    bench.task(json!({ "task": "TearDown", "run": "a" })).await.unwrap();
+    assert_eq!(bench.functions().await, ["deathstar-w-a-1-0", "deathstar-w-a-1-1"]);
+    assert_eq!(bench.switches().await, ["run-a-1"]);
+}
+
+#[tokio::test]
+async fn a_tick_that_is_delivered_twice_is_one_run() {
+    let (_folder, bench) = Bench::new();
+    bench.plan("other").await.unwrap();
+    let tick = |execution: &str, started_at: &str| {
+        json!({
+            "task": "Plan", "execution": execution, "started_at": started_at,
+            "input": {
+                "schedule": "nightly", "tick": "2026-11-24T03:00:00Z", "config": { "name": "a", "version": "1" },
+            },
+        })
+    };
+    let first = bench.task(tick("one", "2026-11-24T03:00:02Z")).await.unwrap();
+    assert_eq!(first, json!({ "run": "nightly-20261124-0300", "duplicate": false }));
+    // Much later, as a delivery that was tried again may be.
+    let second = bench.task(tick("two", "2026-11-24T03:09:00Z")).await.unwrap();
+    assert_eq!(second, json!({ "run": "nightly-20261124-0300", "duplicate": true }));
+    let repeat = bench.task(tick("one", "2026-11-24T03:00:02Z")).await.unwrap();
+    assert_eq!(repeat["duplicate"], false, "the first execution's own repeat goes on");
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_is_refused_before_anything_is_made() {
+    let limits: [(Policy, &str); 4] = [
+        (Policy { allow: Some(vec![]), ..Policy::unrestricted() }, "shop.example.com:8080 is not on the list"),
+        (Policy { allow: Some(vec!["example.com".parse().unwrap()]), ..Policy::unrestricted() }, "(example.com)"),
+        (Policy { max_rate: Some(Rate::per_second(9)), ..Policy::unrestricted() }, "10/s at the peak"),
+        (Policy { max_workers: NonZeroU32::new(1), ..Policy::unrestricted() }, "2 workers"),
+    ];
+    for (policy, words) in limits {
+        let (_folder, mut bench) = Bench::new();
+        bench.ports.policy = policy;
+        let refused = bench.plan("a-run").await.unwrap_err();
+        assert_eq!(refused.name(), "DeathStar.OverLimit");
+        assert!(refused.to_string().contains(words), "{refused}");
+        assert_eq!(bench.ports.table.plan(&"a-run".parse().unwrap()).await.unwrap(), None);
+    }
+    let (_folder, mut bench) = Bench::new();
+    let allow = Some(vec!["*.example.com:8080".parse().unwrap()]);
+    bench.ports.policy = Policy { allow, max_workers: NonZeroU32::new(2), ..Policy::unrestricted() };
+    bench.plan("a-run").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_that_needs_more_invocations_than_may_run_is_refused() {
+    let (_folder, mut bench) = Bench::new();
+    let limits = Limits { concurrency: 1, ..Limits::default() };
+    bench.ports.functions = InProcessFunctions::new(limits, Box::new(|_| unreachable!("none runs")));
+    let refused = bench.plan("a-run").await.unwrap_err();
+    assert_eq!(refused.name(), "DeathStar.OverLimit");
+    assert!(refused.to_string().contains("2 workers need 2 invocations at once, and 1 may run"), "{refused}");
+}

@@ -1,0 +1,4 @@
+//! AWS mode: the worker's adapters, and its Lambda entry.
+
+pub mod entry;
+pub mod table;

@@ -1,0 +1,59 @@
+//! What Lambda starts: the worker as a function.
+
+use std::sync::Arc;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+
+use super::table::DynamoWorkerTable;
+use crate::clock::{SystemClock, WallClock};
+use crate::handler;
+use crate::transport::rich::Rich;
+
+/// Names the table of the run; the controller sets it.
+const TABLE_VARIABLE: &str = "DEATHSTAR_TABLE";
+
+/// Serves invocations for as long as Lambda lets this process live.
+///
+/// # Errors
+/// When the environment does not do, or Lambda's runtime interface is away.
+pub async fn serve() -> Result<(), lambda_runtime::Error> {
+    let table = std::env::var(TABLE_VARIABLE)
+        .map_err(|_| lambda_runtime::Error::from(format!("the worker's environment lacks {TABLE_VARIABLE}")))?;
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let worker = Arc::new(Worker { table, config });
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<WorkerInput>| {
+        let worker = Arc::clone(&worker);
+        async move { worker.invoke(event).await }
+    }))
+    .await
+}
+
+struct Worker {
+    table: String,
+    config: SdkConfig,
+}
+
+impl Worker {
+    async fn invoke(&self, event: LambdaEvent<WorkerInput>) -> Result<WorkerOutput, Failed> {
+        let table = DynamoWorkerTable::new(aws_sdk_dynamodb::Client::new(&self.config), self.table.clone());
+        // Lambda may deliver one request twice, under the same id; the time
+        // tells them apart, and the second one loses.
+        let token = format!("{}/{}", event.context.request_id, SystemClock.now().as_nanosecond());
+        let transport = |plan: &deathstar_statemachine::plan::Plan| Rich::new(plan.connections.get());
+        let work = handler::handle(&table, &SystemClock, &event.payload, &token, transport);
+        work.await.map_err(Failed)
+    }
+}
+
+/// A worker's failure, as Lambda tells it.
+#[derive(Debug)]
+struct Failed(TaskError);
+
+impl From<Failed> for Diagnostic {
+    fn from(Failed(error): Failed) -> Self {
+        Self { error_type: error.name().to_owned(), error_message: error.to_string() }
+    }
+}
