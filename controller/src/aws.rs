@@ -1,11 +1,13 @@
 //! AWS mode: the adapters, and the controller's Lambda entry.
 //!
 //! [`entry`] is what Lambda starts; [`event`] tells its invocations apart;
-//! [`settings`] is what the stack says; the rest are the ports.
+//! [`settings`] is what the stack says, and [`place`] what that offers a plan;
+//! the rest are the ports.
 
 pub mod entry;
 mod event;
 pub mod functions;
+pub mod place;
 pub mod settings;
 pub mod switches;
 pub mod table;

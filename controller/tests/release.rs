@@ -76,8 +76,7 @@ impl Ports for Bench {
     }
 }
 
-const CONFIG: &str =
-    "name: a\nworkers: 2\nattacks: [{ name: a, url: 'http://shop.example.com:8080/', rate: 10/s, duration: 9s, timeout: 1s }]";
+const CONFIG: &str = "name: a\nworkers: 2\nattacks: [{ name: a, url: 'http://shop.example.com:8080/', rate: 10/s, duration: 9s, timeout: 1s }]";
 
 /// When a run planned at the start of the epoch is overdue: 60 s of setup, 1 s
 /// of lead, 9 s of load, 2 s for the slowest request, 30 s for a worker's start
@@ -123,8 +122,10 @@ impl Bench {
         let at = ConfigRef { name: "a".to_owned(), version: "1".to_owned() };
         self.ports.table.put_config(&at, &config).await.unwrap();
         let input = json!({ "run": run, "config": at });
-        self.task(json!({ "task": "Plan", "execution": run, "started_at": "1970-01-01T00:00:00Z", "input": input }))
-            .await
+        self.task(
+            json!({ "task": "Plan", "execution": run, "started_at": "1970-01-01T00:00:00Z", "input": input }),
+        )
+        .await
     }
 
     /// A run with its functions made and its round open.
@@ -274,8 +275,14 @@ async fn a_tick_that_is_delivered_twice_is_one_run() {
 #[tokio::test]
 async fn what_is_not_allowed_is_refused_before_anything_is_made() {
     let limits: [(Policy, &str); 4] = [
-        (Policy { allow: Some(vec![]), ..Policy::unrestricted() }, "shop.example.com:8080 is not on the list"),
-        (Policy { allow: Some(vec!["example.com".parse().unwrap()]), ..Policy::unrestricted() }, "(example.com)"),
+        (
+            Policy { allow: Some(vec![]), ..Policy::unrestricted() },
+            "shop.example.com:8080 is not on the list",
+        ),
+        (
+            Policy { allow: Some(vec!["example.com".parse().unwrap()]), ..Policy::unrestricted() },
+            "(example.com)",
+        ),
         (Policy { max_rate: Some(Rate::per_second(9)), ..Policy::unrestricted() }, "10/s at the peak"),
         (Policy { max_workers: NonZeroU32::new(1), ..Policy::unrestricted() }, "2 workers"),
     ];

@@ -56,7 +56,9 @@ fn failure(detail: Detail) -> Option<CaughtFailure> {
         return None;
     }
     let timed_out = detail.status == "TIMED_OUT";
-    let error = detail.error.unwrap_or_else(|| if timed_out { "States.Timeout" } else { "States.Runtime" }.to_owned());
+    let error = detail
+        .error
+        .unwrap_or_else(|| if timed_out { "States.Timeout" } else { "States.Runtime" }.to_owned());
     let cause = detail.cause.unwrap_or_else(|| format!("the execution ended as {}", detail.status));
     Some(CaughtFailure { error, cause })
 }
@@ -80,9 +82,11 @@ mod tests {
     #[test]
     fn the_end_of_an_execution_releases_its_run() {
         let input = json!({ "run": "a-run", "config": { "name": "a", "version": "1" } }).to_string();
-        let aborted = event(&json!({ "name": "another", "status": "ABORTED", "startDate": 0, "input": input }));
+        let aborted =
+            event(&json!({ "name": "another", "status": "ABORTED", "startDate": 0, "input": input }));
         assert_eq!(task_of(aborted).unwrap(), json!({ "task": "Release", "run": "a-run", "failure": null }));
-        let timed_out = event(&json!({ "name": "a-run", "status": "TIMED_OUT", "startDate": 0, "input": null }));
+        let timed_out =
+            event(&json!({ "name": "a-run", "status": "TIMED_OUT", "startDate": 0, "input": null }));
         let task = task_of(timed_out).unwrap();
         assert_eq!((&task["run"], &task["failure"]["Error"]), (&json!("a-run"), &json!("States.Timeout")));
     }
@@ -90,7 +94,8 @@ mod tests {
     #[test]
     fn the_end_of_a_scheduled_execution_releases_the_run_of_its_tick() {
         let tick = |time: &str| {
-            let input = json!({ "schedule": "nightly", "tick": time, "config": { "name": "a", "version": "1" } });
+            let input =
+                json!({ "schedule": "nightly", "tick": time, "config": { "name": "a", "version": "1" } });
             let event = event(&json!({
                 "name": "0a1b", "status": "FAILED", "startDate": 1_795_500_000_000_i64, "input": input.to_string(),
                 "error": "DeathStar.Broken", "cause": "a reason",
@@ -98,7 +103,10 @@ mod tests {
             task_of(event).unwrap()
         };
         assert_eq!(tick("2026-11-24T03:00:00Z")["run"], "nightly-20261124-0300");
-        assert_eq!(tick("2026-11-24T03:00:00Z")["failure"], json!({ "Error": "DeathStar.Broken", "Cause": "a reason" }));
+        assert_eq!(
+            tick("2026-11-24T03:00:00Z")["failure"],
+            json!({ "Error": "DeathStar.Broken", "Cause": "a reason" })
+        );
         // 1,795,500,000 s after the epoch.
         assert_eq!(tick("no time")["run"], "nightly-20261124-0600");
     }

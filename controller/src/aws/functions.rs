@@ -196,11 +196,14 @@ pub async fn list(client: &Client, table: &str, prefix: &str) -> Result<Vec<List
     let mut pages = client.list_functions().into_paginator().send();
     while let Some(page) = pages.next().await {
         for function in page.map_err(|error| failed(&error))?.functions() {
-            let Some(name) = function.function_name().filter(|name| name.starts_with(prefix)) else { continue };
+            let Some(name) = function.function_name().filter(|name| name.starts_with(prefix)) else {
+                continue;
+            };
             let variables = function.environment().and_then(|environment| environment.variables());
             let variable = |name: &str| variables.and_then(|variables| variables.get(name));
             if variable(TABLE_VARIABLE).is_none_or(|of| of == table) {
-                let expires_at: Option<Timestamp> = variable(EXPIRES_VARIABLE).and_then(|time| time.parse().ok());
+                let expires_at: Option<Timestamp> =
+                    variable(EXPIRES_VARIABLE).and_then(|time| time.parse().ok());
                 listed.push(Listed { name: name.to_owned(), expires_at });
             }
         }
@@ -228,7 +231,9 @@ where
             TaskError::Throttled(text)
         }
         Some(
-            "AccessDeniedException" | "InvalidParameterValueException" | "ValidationException"
+            "AccessDeniedException"
+            | "InvalidParameterValueException"
+            | "ValidationException"
             | "ResourceNotFoundException",
         ) => TaskError::Broken(text),
         // Over the rate, in the middle of another change, away for a moment.

@@ -2,29 +2,13 @@
 
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::time::Duration;
 
 use deathstar_statemachine::plan::Place;
 use deathstar_statemachine::policy::{HostPattern, Policy};
 use deathstar_statemachine::units::{Rate, parse_duration};
 use thiserror::Error;
 
-/// Workers of one function: what Lambda brings up for it in 10 s. See
-/// <https://docs.aws.amazon.com/lambda/latest/dg/scaling-behavior.html>.
-const WORKERS_PER_FUNCTION: u32 = 1000;
-
-/// Requests a second for which a worker of one vCPU is planned.
-const RATE_PER_WORKER: u32 = 2000;
-
-/// Sockets of one worker: Lambda gives it 1,024 descriptors, and a socket is
-/// one. See <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
-const SOCKETS: u32 = 900;
-
-/// How long one invocation may live.
-const INVOCATION: Duration = Duration::from_secs(900);
-
-/// The most workers of a run, when the stack does not say.
-const MOST_WORKERS: u32 = 1000;
+use super::place;
 
 /// Why the environment does not do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -87,22 +71,15 @@ impl Settings {
             max_workers: parsed::<NonZeroU32>("DEATHSTAR_MAX_WORKERS", given("DEATHSTAR_MAX_WORKERS"))?,
             max_usd: parsed::<f64>("DEATHSTAR_MAX_USD", given("DEATHSTAR_MAX_USD"))?,
         };
-        let place = Place {
-            mode: "aws".to_owned(),
-            cores: policy.max_workers.unwrap_or(at_least_one(MOST_WORKERS)),
-            rate_per_worker: at_least_one(RATE_PER_WORKER),
-            sockets: at_least_one(SOCKETS),
-            workers_share_process: false,
-            workers_per_function: at_least_one(WORKERS_PER_FUNCTION),
-            lead: duration("DEATHSTAR_LEAD", Duration::from_secs(8))?,
-            checkpoint: duration("DEATHSTAR_CHECKPOINT", Duration::from_secs(5))?,
-            slice: duration("DEATHSTAR_SLICE", Duration::from_secs(600))?,
-            invocation: INVOCATION,
-            // Creating functions, and the quarter of an hour that AwaitFleet may
-            // take.
-            setup: duration("DEATHSTAR_SETUP", Duration::from_secs(20 * 60))?,
-            grace: duration("DEATHSTAR_GRACE", Duration::from_secs(300))?,
-        };
+        let usual = place::Settings::default();
+        let place = place::place(&place::Settings {
+            lead: duration("DEATHSTAR_LEAD", usual.lead)?,
+            checkpoint: duration("DEATHSTAR_CHECKPOINT", usual.checkpoint)?,
+            slice: duration("DEATHSTAR_SLICE", usual.slice)?,
+            grace: duration("DEATHSTAR_GRACE", usual.grace)?,
+            setup: duration("DEATHSTAR_SETUP", usual.setup)?,
+            max_workers: policy.max_workers.unwrap_or(usual.max_workers),
+        });
         Ok(Self {
             table: needed("DEATHSTAR_TABLE")?,
             worker_role: needed("DEATHSTAR_WORKER_ROLE")?,
@@ -128,12 +105,10 @@ fn parsed<T: FromStr<Err: ToString>>(
     value.map(parse).transpose()
 }
 
-fn at_least_one(number: u32) -> NonZeroU32 {
-    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingsError> {

@@ -28,7 +28,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     for (name, limit) in LIMITS {
         let path = folder.join(name);
         let bytes = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?.len();
-        println!("{:<16} {:>6.2} MiB  (limit {limit} MiB)  {}", name, bytes as f64 / 1_048_576.0, path.display());
+        println!(
+            "{:<16} {:>6.2} MiB  (limit {limit} MiB)  {}",
+            name,
+            bytes as f64 / 1_048_576.0,
+            path.display()
+        );
         if bytes > limit << 20 {
             return Err(format!("{name} has {bytes} bytes; the limit is {limit} MiB"));
         }
