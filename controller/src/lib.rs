@@ -5,6 +5,9 @@
 //! state machine may repeat any of them. The order of steps is not here: it is
 //! in `statemachine/definition/attack.asl.json`.
 
+// A call of the AWS SDK is a future within many.
+#![recursion_limit = "256"]
+
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod clock;

@@ -38,6 +38,24 @@ pub enum TaskError {
 }
 
 impl TaskError {
+    /// A failure of DynamoDB, by the code it gave. What passes by itself is tried
+    /// again by the definition; what does not, is not.
+    #[must_use]
+    pub fn of_dynamodb(table: &str, code: Option<&str>, what: &str) -> Self {
+        match code {
+            Some("ResourceNotFoundException") => Self::TableUnavailable(format!(
+                "there is no table {table}: is the stack deployed in this region? {what}"
+            )),
+            Some(
+                "AccessDeniedException" | "ValidationException" | "ItemCollectionSizeLimitExceededException",
+            ) => Self::Broken(format!("table {table}: {what}")),
+            Some(
+                "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded",
+            ) => Self::Throttled(format!("table {table}: {what}")),
+            _ => Self::TableUnavailable(format!("table {table}: {what}")),
+        }
+    }
+
     /// The stable name that the definition matches on.
     #[must_use]
     pub const fn name(&self) -> &'static str {

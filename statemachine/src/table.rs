@@ -1,6 +1,8 @@
 //! The words of the run's table: what the controller and the workers, who never
 //! see each other, both say to it.
 
+pub mod rows;
+
 use serde::{Deserialize, Serialize};
 
 /// Who may send a slice's load.
@@ -46,6 +48,20 @@ impl LedgerState {
         [Self::Intent, Self::Created, Self::Deleting, Self::Deleted]
             .into_iter()
             .find(|state| state.name() == name)
+    }
+
+    /// The state by its number.
+    #[must_use]
+    pub fn by_rank(rank: u8) -> Option<Self> {
+        [Self::Intent, Self::Created, Self::Deleting, Self::Deleted]
+            .into_iter()
+            .find(|state| state.rank() == rank)
+    }
+
+    /// A number that only grows as the resource comes on.
+    #[must_use]
+    pub const fn rank(self) -> u8 {
+        self as u8
     }
 }
 

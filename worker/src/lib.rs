@@ -7,6 +7,9 @@
 //! `deathstar_statemachine::schedule`; what it all means is the report's
 //! business.
 
+// A call of the AWS SDK is a future within many.
+#![recursion_limit = "256"]
+
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod clock;

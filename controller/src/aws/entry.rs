@@ -5,6 +5,7 @@
 //! error type that the definition matches on.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_config::retry::RetryConfig;
@@ -37,12 +38,15 @@ pub async fn serve() -> Result<(), lambda_runtime::Error> {
     let config = aws_config::defaults(BehaviorVersion::latest());
     let config = config.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS)).load().await;
     let controller = Arc::new(Controller { settings, config });
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+    // On the heap, and of no type that a caller must look through.
+    let serving: Serving = Box::pin(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let controller = Arc::clone(&controller);
-        async move { controller.invoke(event).await }
-    }))
-    .await
+        async move { Box::pin(controller.invoke(event)).await }
+    })));
+    serving.await
 }
+
+type Serving = Pin<Box<dyn Future<Output = Result<(), lambda_runtime::Error>>>>;
 
 struct Controller {
     settings: Settings,

@@ -13,7 +13,9 @@ use aws_sdk_lambda::Client;
 use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::create_function::builders::CreateFunctionFluentBuilder;
 use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::{Architecture, Environment, FunctionCode, LoggingConfig, Runtime, State};
+use aws_sdk_lambda::types::{
+    AccountLimit, Architecture, Environment, FunctionCode, LoggingConfig, Runtime, State,
+};
 use deathstar_statemachine::error::TaskError;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, OnceCell};
@@ -131,7 +133,7 @@ impl Functions for LambdaFunctions {
     async fn concurrency(&self) -> Result<u32, TaskError> {
         self.turns.wait().await;
         let settings = self.client.get_account_settings().send().await.map_err(|error| failed(&error))?;
-        let limit = settings.account_limit().and_then(|limit| limit.unreserved_concurrent_executions());
+        let limit = settings.account_limit().and_then(AccountLimit::unreserved_concurrent_executions);
         let limit = limit.ok_or_else(|| {
             TaskError::Broken("Lambda does not say how many invocations may run at once".to_owned())
         })?;

@@ -59,14 +59,14 @@ impl Settings {
         let needed = |name| given(name).ok_or(SettingsError::Missing(name));
         let duration = |name, default| {
             given(name).map_or(Ok(default), |value| {
-                parse_duration(&value).map_err(|error| malformed(name, value, error))
+                parse_duration(&value).map_err(|error| malformed(name, value, &error))
             })
         };
         let allow = given("DEATHSTAR_ALLOW").unwrap_or_default();
         let hosts = allow.split([',', ' ']).map(str::trim).filter(|host| !host.is_empty());
         let hosts: Result<Vec<HostPattern>, _> = hosts.map(str::parse).collect();
         let policy = Policy {
-            allow: Some(hosts.map_err(|error| malformed("DEATHSTAR_ALLOW", allow.clone(), error))?),
+            allow: Some(hosts.map_err(|error| malformed("DEATHSTAR_ALLOW", allow.clone(), &error))?),
             max_rate: parsed::<Rate>("DEATHSTAR_MAX_RATE", given("DEATHSTAR_MAX_RATE"))?,
             max_workers: parsed::<NonZeroU32>("DEATHSTAR_MAX_WORKERS", given("DEATHSTAR_MAX_WORKERS"))?,
             max_usd: parsed::<f64>("DEATHSTAR_MAX_USD", given("DEATHSTAR_MAX_USD"))?,
@@ -93,7 +93,7 @@ impl Settings {
     }
 }
 
-fn malformed(name: &'static str, value: String, problem: impl ToString) -> SettingsError {
+fn malformed(name: &'static str, value: String, problem: &impl ToString) -> SettingsError {
     SettingsError::Malformed { name, value, problem: problem.to_string() }
 }
 
@@ -101,7 +101,7 @@ fn parsed<T: FromStr<Err: ToString>>(
     name: &'static str,
     value: Option<String>,
 ) -> Result<Option<T>, SettingsError> {
-    let parse = |value: String| value.trim().parse().map_err(|error: T::Err| malformed(name, value, error));
+    let parse = |value: String| value.trim().parse().map_err(|error: T::Err| malformed(name, value, &error));
     value.map(parse).transpose()
 }
 

@@ -136,7 +136,7 @@ pub async fn list(client: &Client, group: &str) -> Result<Vec<Listed>, TaskError
 
 /// A one-time schedule's expression; whole seconds of UTC, not before `at`.
 fn at_expression(at: Timestamp) -> String {
-    let up = if at.subsec_nanosecond() > 0 { 1 } else { 0 };
+    let up = i64::from(at.subsec_nanosecond() > 0);
     let whole = Timestamp::from_second(at.as_second() + up).unwrap_or(at);
     whole.strftime("at(%Y-%m-%dT%H:%M:%S)").to_string()
 }

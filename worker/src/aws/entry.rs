@@ -1,5 +1,6 @@
 //! What Lambda starts: the worker as a function.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, SdkConfig};
@@ -20,16 +21,21 @@ const TABLE_VARIABLE: &str = "DEATHSTAR_TABLE";
 /// # Errors
 /// When the environment does not do, or Lambda's runtime interface is away.
 pub async fn serve() -> Result<(), lambda_runtime::Error> {
-    let table = std::env::var(TABLE_VARIABLE)
-        .map_err(|_| lambda_runtime::Error::from(format!("the worker's environment lacks {TABLE_VARIABLE}")))?;
+    let table = std::env::var(TABLE_VARIABLE).map_err(|_| {
+        lambda_runtime::Error::from(format!("the worker's environment lacks {TABLE_VARIABLE}"))
+    })?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let worker = Arc::new(Worker { table, config });
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<WorkerInput>| {
-        let worker = Arc::clone(&worker);
-        async move { worker.invoke(event).await }
-    }))
-    .await
+    // On the heap, and of no type that a caller must look through.
+    let serving: Serving =
+        Box::pin(lambda_runtime::run(service_fn(move |event: LambdaEvent<WorkerInput>| {
+            let worker = Arc::clone(&worker);
+            async move { Box::pin(worker.invoke(event)).await }
+        })));
+    serving.await
 }
+
+type Serving = Pin<Box<dyn Future<Output = Result<(), lambda_runtime::Error>>>>;
 
 struct Worker {
     table: String,
@@ -38,13 +44,15 @@ struct Worker {
 
 impl Worker {
     async fn invoke(&self, event: LambdaEvent<WorkerInput>) -> Result<WorkerOutput, Failed> {
-        let table = DynamoWorkerTable::new(aws_sdk_dynamodb::Client::new(&self.config), self.table.clone());
+        let input = &event.payload;
+        let client = aws_sdk_dynamodb::Client::new(&self.config);
+        let table = DynamoWorkerTable::new(client, self.table.clone(), input.shard);
         // Lambda may deliver one request twice, under the same id; the time
         // tells them apart, and the second one loses.
         let token = format!("{}/{}", event.context.request_id, SystemClock.now().as_nanosecond());
         let transport = |plan: &deathstar_statemachine::plan::Plan| Rich::new(plan.connections.get());
-        let work = handler::handle(&table, &SystemClock, &event.payload, &token, transport);
-        work.await.map_err(Failed)
+        let work = handler::handle(&table, &SystemClock, input, &token, transport);
+        Box::pin(work).await.map_err(Failed)
     }
 }
 

@@ -1,0 +1,637 @@
+//! The run's table on DynamoDB: one table for all runs of a stack.
+//!
+//! What rows there are is in [`rows`]; here is how they are read and written.
+//! What the controller decides it writes to the run's own partition first and
+//! then to the replicas that workers read, so whoever sees a replica can rely on
+//! the original. Each write can be repeated.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, PutRequest, ReturnValue, TransactWriteItem, Update, WriteRequest,
+};
+use deathstar_statemachine::config::Config;
+use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::ids::{RunId, SliceId};
+use deathstar_statemachine::message::ConfigRef;
+use deathstar_statemachine::plan::Plan;
+use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
+use deathstar_statemachine::table::rows::{self, BUCKETS, json, parse};
+use deathstar_statemachine::table::{LedgerEntry, LedgerState};
+use deathstar_statemachine::window::Window;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+
+use crate::clock::{Clock, SystemClock};
+use crate::ports::{RunSummary, Table, TableResult};
+
+/// How long rows are kept that only a run under way needs. Its windows may be
+/// looked at after it has failed; a week is long enough for that.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The most rows of one batch. See
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>.
+const BATCH: usize = 25;
+
+/// How often what a batch left unwritten is tried again, with growing pauses.
+const BATCH_TRIES: u32 = 8;
+
+/// The first of these pauses; each is twice the one before.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The run's table.
+#[derive(Debug, Clone)]
+pub struct DynamoTable {
+    client: Client,
+    name: String,
+}
+
+/// Chunks of windows that belong together: their key, their slice, their bodies.
+type Group = (String, SliceId, Vec<String>);
+
+impl DynamoTable {
+    /// The table of that name.
+    #[must_use]
+    pub const fn new(client: Client, name: String) -> Self {
+        Self { client, name }
+    }
+
+    /// Reads a row, as it is now.
+    async fn get(&self, pk: &str, sk: &str) -> TableResult<Option<Item>> {
+        let got = self.client.get_item().table_name(&self.name).consistent_read(true);
+        let got = got.key("pk", text(pk)).key("sk", text(sk)).send().await;
+        Ok(got.map_err(|error| self.failed(&error))?.item)
+    }
+
+    /// Reads all rows of a partition between two sort keys, both included.
+    async fn range(&self, pk: &str, from: &str, to: &str) -> TableResult<Vec<Item>> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let (page, more) = self.page(pk, from, to, start, None).await?;
+            items.extend(page);
+            start = more;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    async fn page(
+        &self,
+        pk: &str,
+        from: &str,
+        to: &str,
+        start: Option<Item>,
+        limit: Option<i32>,
+    ) -> TableResult<(Vec<Item>, Option<Item>)> {
+        let query = self.client.query().table_name(&self.name).consistent_read(true);
+        let query = query
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":pk", text(pk))
+            .expression_attribute_values(":from", text(from))
+            .expression_attribute_values(":to", text(to));
+        let page = query.set_exclusive_start_key(start).set_limit(limit).send().await;
+        let page = page.map_err(|error| self.failed(&error))?;
+        let more = page.last_evaluated_key.filter(|key| !key.is_empty());
+        Ok((page.items.unwrap_or_default(), more))
+    }
+
+    async fn put(&self, item: Item) -> TableResult<()> {
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await;
+        put.map(|_| ()).map_err(|error| self.failed(&error))
+    }
+
+    /// Writes many rows, in no order.
+    async fn put_all(&self, items: Vec<Item>) -> TableResult<()> {
+        let request = |item| {
+            let put = PutRequest::builder().set_item(Some(item)).build();
+            put.map(|put| WriteRequest::builder().put_request(put).build())
+        };
+        let requests: Result<Vec<_>, _> = items.into_iter().map(request).collect();
+        let requests = requests.map_err(|error| TaskError::Broken(error.to_string()))?;
+        for batch in requests.chunks(BATCH) {
+            let mut left = batch.to_vec();
+            let mut pause = BATCH_PAUSE;
+            for _ in 0..BATCH_TRIES {
+                let written = self.client.batch_write_item().request_items(&self.name, left).send().await;
+                let unwritten = written.map_err(|error| self.failed(&error))?.unprocessed_items;
+                left = unwritten.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
+                if left.is_empty() {
+                    break;
+                }
+                SystemClock.sleep(pause).await;
+                pause *= 2;
+            }
+            if !left.is_empty() {
+                let what = format!("{} rows of a batch stay unwritten", left.len());
+                return Err(TaskError::Throttled(format!("table {}: {what}", self.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a document in chunks; the first comes last and says how many there
+    /// are, so that a reader sees all of it or nothing.
+    async fn put_document(&self, pk: &str, name: &str, document: &impl Serialize) -> TableResult<()> {
+        let mut items = document_items(pk, name, document)?;
+        let first = items.remove(0);
+        self.put_all(items).await?;
+        self.put(first).await
+    }
+
+    async fn document<T: DeserializeOwned>(&self, pk: &str, name: &str) -> TableResult<Option<T>> {
+        let Some(first) = self.get(pk, &rows::chunk(name, 0)).await? else { return Ok(None) };
+        let mut chunks = vec![body(&first, name)?];
+        let parts: usize = number(&first, "parts").unwrap_or(1);
+        if parts > 1 {
+            let (from, to) = (rows::chunk(name, 1), rows::chunk(name, parts - 1));
+            for item in self.range(pk, &from, &to).await? {
+                chunks.push(body(&item, name)?);
+            }
+        }
+        if chunks.len() != parts {
+            return Err(TaskError::Broken(format!("{name} of {pk} has {} of {parts} rows", chunks.len())));
+        }
+        rows::join_document(name, &chunks).map(Some)
+    }
+
+    /// The same rows for every bucket of a run's workers, to be forgotten later.
+    fn replicas(run: &RunId, item: &Item) -> Vec<Item> {
+        let replica = |bucket| {
+            let mut replica = item.clone();
+            replica.insert("pk".to_owned(), AttributeValue::S(rows::read_partition(run, bucket)));
+            replica.insert("expires".to_owned(), expires());
+            replica
+        };
+        (0..BUCKETS).map(replica).collect()
+    }
+
+    /// Sets attributes of a row, and makes it when there is none. Returns all of
+    /// it; `None` when the condition does not hold.
+    async fn update(
+        &self,
+        pk: &str,
+        sk: &str,
+        expression: &str,
+        condition: Option<&str>,
+        names: &[(&str, &str)],
+        values: Vec<(&str, AttributeValue)>,
+    ) -> TableResult<Option<Item>> {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .key("pk", text(pk))
+            .key("sk", text(sk))
+            .update_expression(expression)
+            .set_condition_expression(condition.map(ToOwned::to_owned))
+            .return_values(ReturnValue::AllNew);
+        for (name, attribute) in names {
+            update = update.expression_attribute_names(*name, *attribute);
+        }
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
+        }
+        match update.send().await {
+            Ok(updated) => Ok(Some(updated.attributes.unwrap_or_default())),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// The run's first row, if it was claimed.
+    async fn claimed(&self, run: &RunId) -> TableResult<Item> {
+        let meta = self.get(&rows::run_partition(run), rows::META).await?;
+        meta.filter(|meta| meta.contains_key("execution"))
+            .ok_or_else(|| TaskError::Broken(format!("run {run} was never claimed")))
+    }
+
+    /// Changes a run's row in the list, if it is there.
+    async fn relist(&self, run: &RunId, meta: &Item) -> TableResult<()> {
+        let (Some(claimed_at), Some(name), Some(execution)) =
+            (string(meta, "claimed_at"), string(meta, "name"), string(meta, "execution"))
+        else {
+            return Ok(());
+        };
+        let mut item = row(rows::RUNS, &rows::listed(claimed_at, run));
+        item.insert("run".to_owned(), text(run.as_str()));
+        for (attribute, value) in [("claimed_at", claimed_at), ("name", name), ("execution", execution)] {
+            item.insert(attribute.to_owned(), text(value));
+        }
+        for attribute in ["over", "verdict"] {
+            if let Some(value) = meta.get(attribute) {
+                item.insert(attribute.to_owned(), value.clone());
+            }
+        }
+        self.put(item).await
+    }
+
+    /// Writes an attribute to all rows that workers obey; one that is there stays.
+    async fn tell_workers(&self, run: &RunId, attribute: &str, value: &AttributeValue) -> TableResult<()> {
+        let mut told = JoinSet::new();
+        for bucket in 0..BUCKETS {
+            let (table, value, attribute) = (self.clone(), value.clone(), attribute.to_owned());
+            let pk = rows::read_partition(run, bucket);
+            told.spawn(async move {
+                let set = "SET #a = if_not_exists(#a, :v), expires = :e";
+                let values = vec![(":v", value), (":e", expires())];
+                table.update(&pk, rows::CONTROL, set, None, &[("#a", &attribute)], values).await
+            });
+        }
+        while let Some(result) = told.join_next().await {
+            result.map_err(|error| TaskError::Broken(error.to_string()))??;
+        }
+        Ok(())
+    }
+
+    /// The windows of one bucket after a sort key: those that are whole, and
+    /// whether there are more.
+    async fn windows_of_bucket(
+        &self,
+        run: &RunId,
+        bucket: u32,
+        from: &str,
+        limit: i32,
+    ) -> TableResult<(Vec<Group>, bool)> {
+        let pk = rows::work_partition(run, bucket);
+        let to = format!("{}{}", rows::WINDOW_PREFIX, rows::LAST);
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let (page, more) = self.page(&pk, from, &to, start, Some(limit)).await?;
+            items.extend(page);
+            let mut groups = groups(run, &items)?;
+            if more.is_none() {
+                return Ok((groups, false));
+            }
+            // The last one's further rows may be in the next page.
+            groups.pop();
+            if !groups.is_empty() {
+                return Ok((groups, true));
+            }
+            start = more;
+        }
+    }
+
+    fn failed<E, R>(&self, error: &SdkError<E, R>) -> TaskError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        let what = match error.message() {
+            Some(message) => format!("{}: {message}", error.code().unwrap_or("error")),
+            None => DisplayErrorContext(error).to_string(),
+        };
+        TaskError::of_dynamodb(&self.name, error.code(), &what)
+    }
+}
+
+impl Table for DynamoTable {
+    async fn put_config(&self, at: &ConfigRef, config: &Config) -> TableResult<()> {
+        self.put_document(&rows::config_partition(&at.name), &at.version, config).await
+    }
+
+    async fn config(&self, at: &ConfigRef) -> TableResult<Option<Config>> {
+        self.document(&rows::config_partition(&at.name), &at.version).await
+    }
+
+    async fn claim_run(&self, run: &RunId, execution: &str, name: &str, now: Timestamp) -> TableResult<bool> {
+        let claim = "SET execution = :x, #n = :n, claimed_at = if_not_exists(claimed_at, :t)";
+        let free = "attribute_not_exists(execution) OR execution = :x";
+        // With all digits, so that the order of texts is the order of times.
+        let values =
+            vec![(":x", text(execution)), (":n", text(name)), (":t", AttributeValue::S(format!("{now:.9}")))];
+        let pk = rows::run_partition(run);
+        let claimed = self.update(&pk, rows::META, claim, Some(free), &[("#n", "name")], values).await?;
+        let Some(meta) = claimed else { return Ok(false) };
+        self.relist(run, &meta).await?;
+        Ok(true)
+    }
+
+    async fn put_plan(&self, plan: &Plan) -> TableResult<()> {
+        self.claimed(&plan.run).await?;
+        let pk = rows::run_partition(&plan.run);
+        self.put_document(&pk, rows::PLAN, plan).await?;
+        let mut items = document_items(&pk, rows::PLAN, plan)?;
+        let first = items.remove(0);
+        let rest = items.iter().flat_map(|item| Self::replicas(&plan.run, item)).collect();
+        self.put_all(rest).await?;
+        self.put_all(Self::replicas(&plan.run, &first)).await
+    }
+
+    async fn plan(&self, run: &RunId) -> TableResult<Option<Plan>> {
+        self.document(&rows::run_partition(run), rows::PLAN).await
+    }
+
+    async fn put_round(&self, run: &RunId, round: &Round) -> TableResult<()> {
+        let mut item = row(&rows::run_partition(run), &rows::round(round.number));
+        item.insert("body".to_owned(), AttributeValue::S(json(round)?));
+        self.put(item.clone()).await?;
+        self.put_all(Self::replicas(run, &item)).await
+    }
+
+    async fn rounds(&self, run: &RunId) -> TableResult<Vec<Round>> {
+        let to = format!("{}{}", rows::ROUND_PREFIX, rows::LAST);
+        let items = self.range(&rows::run_partition(run), rows::ROUND_PREFIX, &to).await?;
+        items.iter().map(|item| parse("a round", &body(item, "a round")?)).collect()
+    }
+
+    async fn slice_ends(
+        &self,
+        run: &RunId,
+        after: Option<&SliceId>,
+        limit: u32,
+    ) -> TableResult<Vec<(SliceId, SliceEnd)>> {
+        let first = after.map_or(0, |slice| rows::bucket_of(slice.shard));
+        let to = format!("{}{}", rows::END_PREFIX, rows::LAST);
+        let mut ends = Vec::new();
+        for bucket in first..BUCKETS {
+            let pk = rows::work_partition(run, bucket);
+            let mut from = match after.filter(|_| bucket == first) {
+                Some(slice) => format!("{}#{}", rows::end(slice), rows::LAST),
+                None => rows::END_PREFIX.to_owned(),
+            };
+            loop {
+                let (items, more) = self.page(&pk, &from, &to, None, None).await?;
+                let mut read = groups(run, &items)?;
+                let last = read.last().map(|(key, ..)| key.clone());
+                if more.is_some() && read.len() > 1 {
+                    // Its further rows may be in the next page.
+                    read.pop();
+                }
+                for (key, slice, bodies) in &read {
+                    // The first row comes last, and says how many there are: an
+                    // end without it is still being written.
+                    if parts_of(&items, key) == Some(bodies.len())
+                        && let Some(end) = rows::join_end(bodies)?
+                    {
+                        ends.push((slice.clone(), end));
+                        if ends.len() >= limit as usize {
+                            return Ok(ends);
+                        }
+                    }
+                }
+                match (more, read.last().map(|(key, ..)| key.clone()).or(last)) {
+                    (Some(_), Some(key)) => from = format!("{key}#{}", rows::LAST),
+                    _ => break,
+                }
+            }
+        }
+        Ok(ends)
+    }
+
+    async fn windows(
+        &self,
+        run: &RunId,
+        from: u64,
+        after: Option<&(SliceId, Window)>,
+        limit: u32,
+    ) -> TableResult<Vec<(SliceId, Window)>> {
+        let after = after.map(|(slice, window)| format!("{}#{}", rows::window(window.at, slice), rows::LAST));
+        let from = rows::windows_from(from).max(after.unwrap_or_default());
+        // Of each bucket somewhat more than its share.
+        let each = i32::try_from(limit / BUCKETS * 2 + 8).unwrap_or(i32::MAX);
+        let mut reading = JoinSet::new();
+        for bucket in 0..BUCKETS {
+            let (table, run, from) = (self.clone(), run.clone(), from.clone());
+            reading.spawn(async move { table.windows_of_bucket(&run, bucket, &from, each).await });
+        }
+        let mut all = Vec::new();
+        // Where the first of the buckets that have more was left: beyond that,
+        // something may be missing.
+        let mut sure_up_to: Option<String> = None;
+        while let Some(read) = reading.join_next().await {
+            let (groups, more) = read.map_err(|error| TaskError::Broken(error.to_string()))??;
+            if more && let Some((key, ..)) = groups.last() {
+                sure_up_to = Some(sure_up_to.map_or_else(|| key.clone(), |sure| sure.min(key.clone())));
+            }
+            all.extend(groups);
+        }
+        all.retain(|(key, ..)| sure_up_to.as_ref().is_none_or(|sure| key <= sure));
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.truncate(limit as usize);
+        let mut windows = Vec::with_capacity(all.len());
+        for (key, slice, bodies) in all {
+            let window = rows::join_window(&bodies)?;
+            windows.push((slice, window.ok_or_else(|| TaskError::Broken(format!("{key} is empty")))?));
+        }
+        Ok(windows)
+    }
+
+    async fn intend(&self, run: &RunId, name: &str) -> TableResult<bool> {
+        let built = |error: aws_sdk_dynamodb::error::BuildError| TaskError::Broken(error.to_string());
+        let pk = rows::run_partition(run);
+        let not_over = ConditionCheck::builder()
+            .table_name(&self.name)
+            .key("pk", text(&pk))
+            .key("sk", text(rows::META))
+            .condition_expression("attribute_not_exists(#over)")
+            .expression_attribute_names("#over", "over")
+            .build()
+            .map_err(built)?;
+        let intent = Update::builder()
+            .table_name(&self.name)
+            .key("pk", text(&pk))
+            .key("sk", AttributeValue::S(rows::ledger(name)))
+            .update_expression("SET #n = :n, #r = if_not_exists(#r, :r)")
+            .expression_attribute_names("#n", "name")
+            .expression_attribute_names("#r", "rank")
+            .expression_attribute_values(":n", text(name))
+            .expression_attribute_values(":r", rank(LedgerState::Intent))
+            .build()
+            .map_err(built)?;
+        let written = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().condition_check(not_over).build())
+            .transact_items(TransactWriteItem::builder().update(intent).build())
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                    if cancelled
+                        .cancellation_reasons()
+                        .iter()
+                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
+                {
+                    Ok(false)
+                }
+                _ => Err(self.failed(&error)),
+            },
+        }
+    }
+
+    async fn advance(&self, run: &RunId, name: &str, state: LedgerState) -> TableResult<()> {
+        let (pk, sk) = (rows::run_partition(run), rows::ledger(name));
+        let forwards = Some("attribute_exists(#r) AND #r < :r");
+        let values = vec![(":r", rank(state))];
+        let moved = self.update(&pk, &sk, "SET #r = :r", forwards, &[("#r", "rank")], values).await?;
+        if moved.is_none() && self.get(&pk, &sk).await?.is_none() {
+            return Err(TaskError::Broken(format!("{name} is not in the ledger of run {run}")));
+        }
+        Ok(())
+    }
+
+    async fn ledger(&self, run: &RunId) -> TableResult<Vec<LedgerEntry>> {
+        let to = format!("{}{}", rows::LEDGER_PREFIX, rows::LAST);
+        let items = self.range(&rows::run_partition(run), rows::LEDGER_PREFIX, &to).await?;
+        let entry = |item: &Item| {
+            let state = number(item, "rank").and_then(LedgerState::by_rank);
+            let entry = string(item, "name").zip(state);
+            let entry = entry.map(|(name, state)| LedgerEntry { name: name.to_owned(), state });
+            entry.ok_or_else(|| TaskError::Broken(format!("the ledger of run {run} has a damaged row")))
+        };
+        items.iter().map(entry).collect()
+    }
+
+    async fn end_run(&self, run: &RunId) -> TableResult<()> {
+        let over = AttributeValue::Bool(true);
+        let values = vec![(":o", over.clone())];
+        let pk = rows::run_partition(run);
+        let meta = self.update(&pk, rows::META, "SET #o = :o", None, &[("#o", "over")], values).await?;
+        self.tell_workers(run, "over", &over).await?;
+        self.relist(run, &meta.unwrap_or_default()).await
+    }
+
+    async fn is_over(&self, run: &RunId) -> TableResult<bool> {
+        let meta = self.get(&rows::run_partition(run), rows::META).await?;
+        Ok(meta.is_some_and(|meta| meta.contains_key("over")))
+    }
+
+    async fn request_stop(&self, run: &RunId, stop: &Stop) -> TableResult<()> {
+        let first = "SET #s = if_not_exists(#s, :s)";
+        let values = vec![(":s", AttributeValue::S(json(stop)?))];
+        let pk = rows::run_partition(run);
+        let meta = self.update(&pk, rows::META, first, None, &[("#s", rows::STOP)], values).await?;
+        match meta.as_ref().and_then(|meta| meta.get(rows::STOP)) {
+            Some(kept) => self.tell_workers(run, rows::STOP, kept).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn stop(&self, run: &RunId) -> TableResult<Option<Stop>> {
+        let meta = self.get(&rows::run_partition(run), rows::META).await?.unwrap_or_default();
+        if let Some(stop) = string(&meta, rows::STOP) {
+            return parse("a stop", stop).map(Some);
+        }
+        // What more than half of the workers voted for.
+        let voted = self.get(&rows::work_partition(run, 0), rows::STOP).await?.unwrap_or_default();
+        string(&voted, "body").map(|stop| parse("a stop", stop)).transpose()
+    }
+
+    async fn put_report(&self, run: &RunId, report: &Report) -> TableResult<()> {
+        self.claimed(run).await?;
+        let pk = rows::run_partition(run);
+        self.put_document(&pk, rows::REPORT, report).await?;
+        let values = vec![(":v", text(report.verdict.name()))];
+        let meta = self.update(&pk, rows::META, "SET verdict = :v", None, &[], values).await?;
+        self.relist(run, &meta.unwrap_or_default()).await
+    }
+
+    async fn report(&self, run: &RunId) -> TableResult<Option<Report>> {
+        self.document(&rows::run_partition(run), rows::REPORT).await
+    }
+
+    async fn run(&self, run: &RunId) -> TableResult<Option<RunSummary>> {
+        let meta = self.get(&rows::run_partition(run), rows::META).await?;
+        let Some(mut meta) = meta.filter(|meta| meta.contains_key("execution")) else { return Ok(None) };
+        meta.insert("run".to_owned(), text(run.as_str()));
+        summary(&meta).map(Some)
+    }
+
+    async fn runs(&self) -> TableResult<Vec<RunSummary>> {
+        let mut items = self.range(rows::RUNS, "0", rows::LAST).await?;
+        items.reverse();
+        items.iter().map(summary).collect()
+    }
+}
+
+fn summary(item: &Item) -> TableResult<RunSummary> {
+    let damaged = || TaskError::Broken("the list of runs has a damaged row".to_owned());
+    let needed = |attribute| string(item, attribute).ok_or_else(damaged);
+    Ok(RunSummary {
+        run: needed("run")?.parse().map_err(|_| damaged())?,
+        execution: needed("execution")?.to_owned(),
+        name: needed("name")?.to_owned(),
+        claimed_at: needed("claimed_at")?.parse().map_err(|_| damaged())?,
+        over: item.contains_key("over"),
+        verdict: string(item, "verdict").map(ToOwned::to_owned),
+    })
+}
+
+/// The rows of a document.
+fn document_items(pk: &str, name: &str, document: &impl Serialize) -> TableResult<Vec<Item>> {
+    let chunks = rows::split_document(document)?;
+    let parts = chunks.len();
+    let item = |(index, body)| {
+        let mut item = row(pk, &rows::chunk(name, index));
+        item.insert("body".to_owned(), AttributeValue::S(body));
+        item.insert("parts".to_owned(), AttributeValue::N(parts.to_string()));
+        item
+    };
+    Ok(chunks.into_iter().enumerate().map(item).collect())
+}
+
+/// Rows that are chunks, by what they are chunks of, in the order of the rows.
+fn groups(run: &RunId, items: &[Item]) -> TableResult<Vec<Group>> {
+    let mut groups: Vec<Group> = Vec::new();
+    for item in items {
+        let sk = string(item, "sk").unwrap_or_default();
+        let (key, slice) = rows::slice_of_chunk(run, sk)
+            .ok_or_else(|| TaskError::Broken(format!("run {run} has a row {sk:?}, which is no slice's")))?;
+        let body = body(item, sk)?;
+        match groups.last_mut().filter(|(last, ..)| last == key) {
+            Some((.., bodies)) => bodies.push(body),
+            None => groups.push((key.to_owned(), slice, vec![body])),
+        }
+    }
+    Ok(groups)
+}
+
+/// How many rows there are, as the first chunk of `key` says.
+fn parts_of(items: &[Item], key: &str) -> Option<usize> {
+    let first = rows::chunk(key, 0);
+    number(items.iter().find(|item| string(item, "sk") == Some(&first))?, "parts")
+}
+
+fn row(pk: &str, sk: &str) -> Item {
+    HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn rank(state: LedgerState) -> AttributeValue {
+    AttributeValue::N(state.rank().to_string())
+}
+
+/// When a row of today may be forgotten, in seconds of the epoch.
+fn expires() -> AttributeValue {
+    let kept = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
+    AttributeValue::N(SystemClock.now().as_second().saturating_add(kept).to_string())
+}
+
+fn string<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
+    item.get(attribute)?.as_s().ok().map(String::as_str)
+}
+
+fn number<T: std::str::FromStr>(item: &Item, attribute: &str) -> Option<T> {
+    item.get(attribute)?.as_n().ok()?.parse().ok()
+}
+
+fn body(item: &Item, what: &str) -> TableResult<String> {
+    let body = string(item, "body").map(ToOwned::to_owned);
+    body.ok_or_else(|| TaskError::Broken(format!("the table has a row without a body: {what}")))
+}

@@ -1,0 +1,349 @@
+//! The rows of the run's table where it is one of keys and items.
+//!
+//! A row has a partition key and a sort key. Partitions bear only so much
+//! traffic, so what many workers read or write is spread over [`BUCKETS`] of
+//! them; and families of partitions tell who may write what, since a worker's
+//! role may write only `work#…`. Numbers in sort keys have a fixed width, so
+//! that the order of texts is theirs.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::TaskError;
+use crate::ids::{RunId, SliceId};
+use crate::report::SliceEnd;
+use crate::window::{Health, Series, Window};
+
+/// Over how many partitions the workers of a run are spread. A partition bears
+/// 3,000 reads and 1,000 writes a second; see
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>.
+pub const BUCKETS: u32 = 16;
+
+/// The most bytes of a row's body. An item may have 400 KB, and a transaction or
+/// a batch of them more; a row of half of that is read in one page with others.
+pub const BODY_LIMIT: usize = 200_000;
+
+/// The name of a run's first row, and of the list's.
+pub const META: &str = "meta";
+/// The partition of the list of runs.
+pub const RUNS: &str = "runs";
+/// Both keys of the row in which an installation describes itself.
+pub const INSTALL: &str = "install";
+/// What all workers obey.
+pub const CONTROL: &str = "control";
+/// Who voted to stop.
+pub const VOTES: &str = "votes";
+/// Why workers want the run to stop.
+pub const STOP: &str = "stop";
+/// The plan, in as many chunks as it needs.
+pub const PLAN: &str = "plan";
+/// The report, in as many chunks as it needs.
+pub const REPORT: &str = "report";
+/// What a round's sort key begins with.
+pub const ROUND_PREFIX: &str = "round#";
+/// What a ledger entry's sort key begins with.
+pub const LEDGER_PREFIX: &str = "ledger#";
+/// What a window's sort key begins with.
+pub const WINDOW_PREFIX: &str = "w#";
+/// What an ended slice's sort key begins with.
+pub const END_PREFIX: &str = "end#";
+/// Sorts after every digit and `#`.
+pub const LAST: &str = "~";
+
+/// Configs of one name, by version.
+#[must_use]
+pub fn config_partition(name: &str) -> String {
+    format!("config#{name}")
+}
+
+/// What the controller alone writes of a run.
+#[must_use]
+pub fn run_partition(run: &RunId) -> String {
+    format!("run#{run}")
+}
+
+/// What the controller writes and workers of a bucket read.
+#[must_use]
+pub fn read_partition(run: &RunId, bucket: u32) -> String {
+    format!("read#{run}#{bucket:02}")
+}
+
+/// What workers of a bucket write.
+#[must_use]
+pub fn work_partition(run: &RunId, bucket: u32) -> String {
+    format!("work#{run}#{bucket:02}")
+}
+
+/// The bucket of a worker.
+#[must_use]
+pub const fn bucket_of(shard: u32) -> u32 {
+    shard % BUCKETS
+}
+
+/// A round's sort key.
+#[must_use]
+pub fn round(number: u32) -> String {
+    format!("{ROUND_PREFIX}{number:05}")
+}
+
+/// A ledger entry's sort key.
+#[must_use]
+pub fn ledger(name: &str) -> String {
+    format!("{LEDGER_PREFIX}{name}")
+}
+
+/// The sort key of a chunk.
+#[must_use]
+pub fn chunk(of: &str, number: usize) -> String {
+    format!("{of}#{number:04}")
+}
+
+/// A run in the list.
+#[must_use]
+pub fn listed(claimed_at: &str, run: &RunId) -> String {
+    format!("{claimed_at}#{run}")
+}
+
+/// A claim's sort key.
+#[must_use]
+pub fn claim(slice: &SliceId) -> String {
+    format!("claim#{:05}#{:05}#{:05}", slice.round, slice.shard, slice.slice)
+}
+
+/// An ended slice's sort key, without its chunk.
+#[must_use]
+pub fn end(slice: &SliceId) -> String {
+    format!("{END_PREFIX}{:05}#{:05}#{:05}", slice.round, slice.shard, slice.slice)
+}
+
+/// A window's sort key, without its chunk: windows of all workers are in order
+/// of their start.
+#[must_use]
+pub fn window(at: u64, slice: &SliceId) -> String {
+    format!("{WINDOW_PREFIX}{at:016}#{:05}#{:05}#{:05}", slice.round, slice.shard, slice.slice)
+}
+
+/// What no window that starts at `at` or later sorts before.
+#[must_use]
+pub fn windows_from(at: u64) -> String {
+    format!("{WINDOW_PREFIX}{at:016}")
+}
+
+/// The sort key without its chunk, and the slice in it, of a chunk of a window
+/// or an end.
+#[must_use]
+pub fn slice_of_chunk<'a>(run: &RunId, sort_key: &'a str) -> Option<(&'a str, SliceId)> {
+    let (key, _chunk) = sort_key.rsplit_once('#')?;
+    let mut numbers = key.rsplit('#').map(str::parse::<u32>);
+    let slice = numbers.next()?.ok()?;
+    let shard = numbers.next()?.ok()?;
+    let round = numbers.next()?.ok()?;
+    Some((key, SliceId { run: run.clone(), round, shard, slice }))
+}
+
+/// Cuts a document into bodies of rows; at least one.
+///
+/// # Errors
+/// [`TaskError::Broken`] when it is no JSON, which is our bug.
+pub fn split_document(document: &impl Serialize) -> Result<Vec<String>, TaskError> {
+    let text = json(document)?;
+    let mut rest = text.as_str();
+    let mut chunks = Vec::new();
+    while rest.len() > BODY_LIMIT {
+        let at = (0..=BODY_LIMIT).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+        let (chunk, after) = rest.split_at(at);
+        chunks.push(chunk.to_owned());
+        rest = after;
+    }
+    chunks.push(rest.to_owned());
+    Ok(chunks)
+}
+
+/// Puts a document together again.
+///
+/// # Errors
+/// [`TaskError::Broken`] when it is not what it must be: a damaged table.
+pub fn join_document<T: DeserializeOwned>(what: &str, chunks: &[String]) -> Result<T, TaskError> {
+    parse(what, &chunks.concat())
+}
+
+/// Cuts a window into bodies of rows, by request; only the first says how its
+/// worker did.
+///
+/// # Errors
+/// [`TaskError::Broken`] when one request's counts alone are over the limit,
+/// which no histogram of two digits comes near.
+pub fn split_window(window: &Window) -> Result<Vec<String>, TaskError> {
+    let mut parts = split_series(&window.series)?.into_iter();
+    let first = Window { series: parts.next().unwrap_or_default(), ..window.clone() };
+    let rest = parts.map(|series| Window { at: window.at, len: 0, series, health: Health::unknown() });
+    std::iter::once(first).chain(rest).map(|part| body(&part)).collect()
+}
+
+/// Puts a window together again, from its first row on.
+///
+/// # Errors
+/// [`TaskError::Broken`] when a row is not what it must be: a damaged table.
+pub fn join_window<'a>(bodies: impl IntoIterator<Item = &'a String>) -> Result<Option<Window>, TaskError> {
+    let mut whole: Option<Window> = None;
+    for body in bodies {
+        let part: Window = parse("a window", body)?;
+        match &mut whole {
+            None => whole = Some(part),
+            Some(whole) => whole.series.extend(part.series),
+        }
+    }
+    Ok(whole)
+}
+
+/// Cuts a slice's end into bodies of rows, by request.
+///
+/// # Errors
+/// As [`split_window`].
+pub fn split_end(end: &SliceEnd) -> Result<Vec<String>, TaskError> {
+    let parts = split_series(&end.totals)?;
+    parts.into_iter().map(|totals| body(&SliceEnd { until: end.until, totals })).collect()
+}
+
+/// Puts a slice's end together again.
+///
+/// # Errors
+/// As [`join_window`].
+pub fn join_end<'a>(bodies: impl IntoIterator<Item = &'a String>) -> Result<Option<SliceEnd>, TaskError> {
+    let mut whole: Option<SliceEnd> = None;
+    for body in bodies {
+        let part: SliceEnd = parse("a slice's end", body)?;
+        match &mut whole {
+            None => whole = Some(part),
+            Some(whole) => whole.totals.extend(part.totals),
+        }
+    }
+    Ok(whole)
+}
+
+/// Series in as few parts as fit; at least one part.
+fn split_series(all: &[Series]) -> Result<Vec<Vec<Series>>, TaskError> {
+    // What is around the series in a body: less than this.
+    const AROUND: usize = 10_000;
+    let mut parts = vec![Vec::new()];
+    let mut size = AROUND;
+    for series in all {
+        let len = json(series)?.len() + 1;
+        if size + len > BODY_LIMIT {
+            size = AROUND;
+            parts.push(Vec::new());
+        }
+        size += len;
+        if let Some(part) = parts.last_mut() {
+            part.push(series.clone());
+        }
+    }
+    parts.retain(|part| !part.is_empty());
+    if parts.is_empty() {
+        parts.push(Vec::new());
+    }
+    Ok(parts)
+}
+
+fn body(part: &impl Serialize) -> Result<String, TaskError> {
+    let text = json(part)?;
+    if text.len() > BODY_LIMIT {
+        let size = text.len();
+        return Err(TaskError::Broken(format!("a row of {size} bytes; the limit is {BODY_LIMIT}")));
+    }
+    Ok(text)
+}
+
+/// A value as a row holds it.
+///
+/// # Errors
+/// [`TaskError::Broken`] when it is no JSON, which is our bug.
+pub fn json(value: &impl Serialize) -> Result<String, TaskError> {
+    serde_json::to_string(value).map_err(|error| TaskError::Broken(error.to_string()))
+}
+
+/// A value from a row.
+///
+/// # Errors
+/// [`TaskError::Broken`] when it is not what it must be: a damaged table.
+pub fn parse<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, TaskError> {
+    serde_json::from_str(text)
+        .map_err(|error| TaskError::Broken(format!("the table has a damaged row, {what}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::window::{Outcome, Tally, Timing};
+
+    fn series(requests: u32, each: u64) -> Vec<Series> {
+        let of = |request| {
+            let mut tally = Tally::window();
+            for number in 0..each {
+                let done = Duration::from_micros((number + 1) * (number + 1) * 37);
+                let timing = Timing { intended: Duration::ZERO, sent: Duration::ZERO, done };
+                tally.scheduled += 1;
+                tally.record(Outcome::Completed { status: 200 }, &timing, true);
+            }
+            Series { attack: 0, request, tally }
+        };
+        (0..requests).map(of).collect()
+    }
+
+    #[test]
+    fn a_window_of_many_requests_is_cut_and_comes_back() {
+        for (requests, rows) in [(0, 1..=1), (1, 1..=1), (50, 1..=2), (1000, 5..=30)] {
+            let mut health = Health::unknown();
+            health.in_flight = 7;
+            let window = Window { at: 3_000_000, len: 1_000_000, series: series(requests, 500), health };
+            let bodies = split_window(&window).unwrap();
+            assert!(rows.contains(&bodies.len()), "{requests} requests are {} rows", bodies.len());
+            assert!(bodies.iter().all(|body| body.len() <= BODY_LIMIT));
+            assert_eq!(join_window(&bodies).unwrap(), Some(window));
+        }
+        assert_eq!(join_window(&[]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_slices_end_is_cut_and_comes_back() {
+        let end = SliceEnd { until: 5, totals: series(400, 800) };
+        let bodies = split_end(&end).unwrap();
+        assert!(bodies.len() > 1);
+        assert_eq!(join_end(&bodies).unwrap(), Some(end));
+    }
+
+    #[test]
+    fn a_document_is_cut_between_characters() {
+        for length in [0, 1, BODY_LIMIT / 3, BODY_LIMIT, 3 * BODY_LIMIT + 1] {
+            let document = "ä€".repeat(length / 5) + "x";
+            let chunks = split_document(&document).unwrap();
+            assert!(chunks.iter().all(|chunk| chunk.len() <= BODY_LIMIT));
+            assert_eq!(join_document::<String>("a text", &chunks).unwrap(), document);
+        }
+    }
+
+    #[test]
+    fn sort_keys_are_in_the_order_of_their_numbers() {
+        let run: RunId = "a-1".parse().unwrap();
+        let slice = |round, shard, slice| SliceId { run: run.clone(), round, shard, slice };
+        let keys = [
+            window(0, &slice(0, 0, 0)),
+            window(0, &slice(0, 2, 0)),
+            window(0, &slice(0, 10, 0)),
+            window(0, &slice(1, 0, 0)),
+            window(999_999, &slice(0, 0, 0)),
+            window(1_000_000, &slice(0, 0, 0)),
+            // 30 days, in microseconds.
+            window(2_592_000_000_000, &slice(0, 9999, 1799)),
+        ];
+        assert!(keys.is_sorted(), "{keys:?}");
+        assert!(windows_from(1_000_000) <= keys[5] && windows_from(1_000_000) > keys[4]);
+        let last = chunk(&keys[6], 12);
+        assert_eq!(slice_of_chunk(&run, &last), Some((keys[6].as_str(), slice(0, 9999, 1799))));
+        let ended = chunk(&end(&slice(1, 2, 3)), 0);
+        assert_eq!(slice_of_chunk(&run, &ended).map(|(_, slice)| slice), Some(slice(1, 2, 3)));
+        assert!(LAST > "9" && LAST > "#");
+    }
+}
