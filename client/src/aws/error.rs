@@ -113,6 +113,11 @@ impl AwsError {
         Self { doing: doing.to_string(), why }
     }
 
+    /// What a service says in the middle of an answer, about one item of many.
+    pub(super) fn said(action: &'static str, doing: impl Display, code: Option<&str>, message: &str) -> Self {
+        Self::new(doing, Why::of_answer(action, 0, code, message))
+    }
+
     /// Why credentials could not be had.
     pub(super) fn of_credentials(error: CredentialsError) -> Self {
         let why = match &error {
