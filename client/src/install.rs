@@ -329,11 +329,20 @@ pub(crate) fn merge(wanted: Parameters, existing: Option<&Parameters>) -> Merged
         let existing = existing.and_then(|existing| existing.get(*parameter));
         if let (Some(value), false) = (existing, merged.parameters.contains_key(*parameter)) {
             merged.parameters.insert((*parameter).to_owned(), value.clone());
-            let shown = if value.is_empty() { NONE } else { value };
-            merged.kept.push((option, shown.to_owned()));
+            merged.kept.push((option, as_option(parameter, value)));
         }
     }
     merged
+}
+
+/// A parameter's value, as its option is written.
+fn as_option(parameter: &str, value: &str) -> String {
+    match parameter {
+        "MaxRate" => format!("{value}/s"),
+        "JanitorEvery" => value.split(' ').next().map_or_else(String::new, |minutes| format!("{minutes}m")),
+        _ if value.is_empty() => NONE.to_owned(),
+        _ => value.to_owned(),
+    }
 }
 
 /// The row `install` of a stack's table: what every other command needs to
@@ -495,24 +504,30 @@ mod tests {
             ("AllowedHosts", "a.example.com"),
             ("AllowedSecrets", ""),
             ("MaxRate", "1000"),
+            ("MaxWorkers", "7"),
+            ("JanitorEvery", "15 minutes"),
             ("ControllerKey", "old.zip"),
             ("OfAnotherVersion", "1"),
         ]);
-        let asked = parameters(&[("MaxRate", "50"), ("ControllerKey", "new.zip")]);
+        let asked = parameters(&[("MaxWorkers", "50"), ("ControllerKey", "new.zip")]);
         let merged = merge(asked, Some(&existing));
         assert_eq!(
             merged.parameters,
             parameters(&[
                 ("AllowedHosts", "a.example.com"),
                 ("AllowedSecrets", ""),
-                ("MaxRate", "50"),
+                ("MaxRate", "1000"),
+                ("MaxWorkers", "50"),
+                ("JanitorEvery", "15 minutes"),
                 ("ControllerKey", "new.zip"),
             ]),
             "a parameter that this template does not know would be refused"
         );
+        let kept: Vec<String> =
+            merged.kept.iter().map(|(option, value)| format!("{option} {value}")).collect();
         assert_eq!(
-            merged.kept,
-            [("--allow", "a.example.com".to_owned()), ("--allow-secret", "none".to_owned())]
+            kept,
+            ["--allow a.example.com", "--allow-secret none", "--max-rate 1000/s", "--janitor-every 15m"]
         );
         let fresh = merge(parameters(&[("MaxRate", "50")]), None);
         assert_eq!((fresh.parameters, fresh.kept), (parameters(&[("MaxRate", "50")]), vec![]));

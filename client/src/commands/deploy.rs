@@ -90,8 +90,10 @@ async fn install(args: &DeployArgs, package: Vec<u8>) -> Result<Deployed, Comman
     let mut asked: Parameters = wanted;
     asked.extend(uploaded);
     let merged = install::merge(asked, parameters);
-    for (option, value) in &merged.kept {
-        eprintln_quietly(&format!("kept: {option} {value}"));
+    if !merged.kept.is_empty() {
+        let kept: Vec<String> =
+            merged.kept.iter().map(|(option, value)| format!("{option} {value}")).collect();
+        eprintln_quietly(&format!("kept as it is: {}", kept.join(", ")));
     }
     let (stack, change) = apply(&stacks, name, existing.as_ref(), &merged.parameters).await?;
     let install = Install::of(name, &place, &stack.parameters, &stack.outputs)

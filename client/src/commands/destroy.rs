@@ -10,6 +10,7 @@ use super::signals::Signals;
 use super::{CommandError, block_on, eprintln_quietly, print};
 use crate::aws::bucket::Bucket;
 use crate::aws::connection::Connection;
+use crate::aws::error::Why;
 use crate::aws::functions::Functions;
 use crate::aws::stack::{Phase, Stack, Stacks};
 use crate::cli::DestroyArgs;
@@ -145,7 +146,16 @@ async fn settled(
 
 /// Has the janitor look, and refuses while it finds runs under way.
 async fn refuse_while_live(functions: &Functions, name: &StackName) -> Result<(), CommandError> {
-    let Some(janitor) = functions.janitor().await? else { return Ok(()) };
+    let janitor = match functions.janitor().await {
+        // It is there, and broken: nobody knows what is under way.
+        Err(error) if matches!(error.why(), Why::Refused { .. } | Why::Garbled(_)) => {
+            return Err(CommandError::Broken(format!(
+                "{error}; nothing was deleted. deathstar deploy renews the controller"
+            )));
+        }
+        answer => answer?,
+    };
+    let Some(janitor) = janitor else { return Ok(()) };
     for deleted in &janitor.deleted {
         eprintln_quietly(&format!("deleted {deleted}, which had outlived its run"));
     }
