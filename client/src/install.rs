@@ -174,6 +174,13 @@ impl FromStr for Cadence {
     }
 }
 
+impl Cadence {
+    /// The time between.
+    pub(crate) const fn every(self) -> Duration {
+        Duration::from_secs(self.0 * 60)
+    }
+}
+
 impl fmt::Display for Cadence {
     /// As a schedule's `rate(…)` wants it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -414,6 +421,48 @@ impl Install {
             max_usd: number("MaxUsd", parameter("MaxUsd")?)?,
             secrets: list("AllowedSecrets")?.map(ToOwned::to_owned).collect(),
         })
+    }
+}
+
+impl Install {
+    /// The ARN of the queue for what could not be delivered.
+    pub(crate) fn dead_letters(&self) -> String {
+        let partition = self.state_machine_arn.split(':').nth(1).unwrap_or("aws");
+        let Self { region, account, stack, .. } = self;
+        format!("arn:{partition}:sqs:{region}:{account}:{stack}-dead-letters")
+    }
+}
+
+/// Why an installation cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum InstallError {
+    /// There is none, or its deploy was cut short.
+    #[error("there is no stack {stack} in {region}")]
+    Absent {
+        /// Its name.
+        stack: StackName,
+        /// Where it was looked for.
+        region: String,
+    },
+    /// Another version deployed it.
+    #[error("the stack {stack} is of version {theirs} and this program of {VERSION}")]
+    OtherVersion {
+        /// Its name.
+        stack: StackName,
+        /// The version that deployed it.
+        theirs: String,
+    },
+}
+
+impl InstallError {
+    /// What the user may do about it.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Absent { .. } => "deathstar deploy makes one; --region and --stack name another",
+            Self::OtherVersion { .. } => {
+                "deathstar deploy brings it up to date, if this program is the newer one"
+            }
+        }
     }
 }
 

@@ -19,7 +19,10 @@ mod commands;
 mod config_file;
 #[cfg(feature = "aws")]
 pub mod install;
+mod mode;
 mod output;
 mod progress;
+#[cfg(feature = "aws")]
+pub mod schedule;
 
 pub use commands::run_command;

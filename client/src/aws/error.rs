@@ -141,6 +141,11 @@ impl AwsError {
         }
     }
 
+    /// Whether it may go well if it is tried again.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.why, Why::Unreachable(_) | Why::Throttled(_) | Why::Garbled(_))
+    }
+
     /// How the command ends: whatever the user can mend is bad input.
     pub(crate) fn exit(&self) -> Exit {
         match &self.why {
@@ -206,7 +211,8 @@ impl Permission {
         Self { action: action.to_owned(), resource: None, because: None }
     }
 
-    fn hint(&self) -> String {
+    /// What the user may do about it.
+    pub(crate) fn hint(&self) -> String {
         if self.because.is_some() {
             format!("a policy forbids {}; only whoever keeps that policy can change it", self.action)
         } else {

@@ -1,83 +1,138 @@
-//! `deathstar results`, `list` and `stop`: runs of this machine, from any
-//! terminal.
+//! `deathstar results`, `list` and `stop`: runs that someone started, from any
+//! terminal, and in either place.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use deathstar_controller::ports::{RunSummary, Table};
-use deathstar_controller::service;
 use deathstar_statemachine::ids::RunId;
-use deathstar_statemachine::report::{Phase, Stop};
+use deathstar_statemachine::report::Stop;
 use serde::Serialize;
 
-use super::{CommandError, block_on, eprintln_quietly, open, print, print_json};
-use crate::cli::Output;
+use super::follow::{ASK_AGAIN, ended, report_of, unknown};
+use super::{CommandError, eprintln_quietly, print, print_json, print_report};
+use crate::cli::{Output, ResultsArgs, StopArgs};
 use crate::exit::Exit;
-use crate::home::Home;
+use crate::mode::{Runs, Standing};
 use crate::output::{self, Style};
 
-pub(super) fn results(
-    home: Option<PathBuf>,
-    run: Option<RunId>,
-    output: Output,
+/// How long a run that was asked to stop may take: its load ends within 2 s, and
+/// Judge, TearDown and Report follow.
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) async fn results(
+    runs: &impl Runs,
+    args: &ResultsArgs,
     style: Style,
 ) -> Result<Exit, CommandError> {
-    block_on(async {
-        let (home, table) = open(home)?;
-        let run = match run {
-            Some(run) => run,
-            None => newest(table.runs().await?)?,
-        };
-        let alive = home.is_alive(&run);
-        let phase = if alive { Phase::UnderWay } else { Phase::Killed };
-        let report = service::results(&table, &run, phase).await?.ok_or_else(|| unknown(&run))?;
-        if alive {
-            eprintln_quietly(&format!(
-                "run {run} is still under way; this is what it has written down so far"
-            ));
-        }
-        match output {
-            Output::Text => print(&output::text::report(&report, style))?,
-            Output::Json => print_json(&report)?,
-        }
-        Ok(output::exit_of(&report))
-    })
+    let run = match &args.run {
+        Some(run) => run.clone(),
+        None => newest(runs.table().runs().await?)?,
+    };
+    let standing = if args.wait { ended(runs, &run, 0).await? } else { runs.standing(&run).await? };
+    let under_way = standing == Standing::UnderWay;
+    let report = report_of(runs, &run, standing).await?;
+    if under_way {
+        eprintln_quietly(&format!("run {run} is still under way; this is what it has written down so far"));
+    }
+    print_report(&report, args.output, style)?;
+    Ok(output::exit_of(&report))
 }
 
-pub(super) fn list(home: Option<PathBuf>, output: Output) -> Result<Exit, CommandError> {
-    block_on(async {
-        let (home, table) = open(home)?;
-        let runs: Vec<Row> = table.runs().await?.into_iter().map(|run| Row::of(run, &home)).collect();
-        match output {
-            Output::Json => print_json(&runs)?,
-            Output::Text if runs.is_empty() => eprintln_quietly("no runs yet; deathstar demo makes one"),
-            Output::Text => {
-                let width = runs.iter().map(|row| row.run.len()).max().unwrap_or(0).max("RUN".len());
-                let mut text = format!("{:width$}  {:13}  STARTED\n", "RUN", "STATE");
-                for row in &runs {
-                    text += &format!("{:width$}  {:13}  {}\n", row.run, row.state, row.started_at);
-                }
-                print(&text)?;
+pub(super) async fn list(runs: &impl Runs, output: Output) -> Result<Exit, CommandError> {
+    let all = runs.table().runs().await?;
+    let without_verdict: Vec<RunSummary> =
+        all.iter().filter(|summary| summary.verdict.is_none()).cloned().collect();
+    let under_way =
+        if without_verdict.is_empty() { BTreeSet::new() } else { runs.under_way(&without_verdict).await? };
+    let rows: Vec<Row> =
+        all.iter().map(|summary| Row::of(summary, under_way.contains(&summary.run))).collect();
+    match output {
+        Output::Json => print_json(&rows)?,
+        Output::Text if rows.is_empty() => {
+            let start = if runs.are_remote() { "submit CONFIG starts one" } else { "demo makes one" };
+            eprintln_quietly(&format!("no runs yet; deathstar {start}"));
+        }
+        Output::Text => {
+            let width = rows.iter().map(|row| row.run.len()).max().unwrap_or(0).max("RUN".len());
+            let mut text = format!("{:width$}  {:13}  STARTED\n", "RUN", "STATE");
+            for row in &rows {
+                text += &format!("{:width$}  {:13}  {}\n", row.run, row.state, row.started_at);
             }
+            print(&text)?;
         }
-        Ok(Exit::Passed)
-    })
+    }
+    Ok(Exit::Passed)
 }
 
-pub(super) fn stop(home: Option<PathBuf>, run: &RunId) -> Result<Exit, CommandError> {
-    block_on(async {
-        let (home, table) = open(home)?;
-        let runs = table.runs().await?;
-        let summary = runs.into_iter().find(|summary| summary.run == *run).ok_or_else(|| unknown(run))?;
-        if summary.over || !home.is_alive(run) {
-            let state = state_of(&summary, &home);
+pub(super) async fn stop(runs: &impl Runs, args: &StopArgs) -> Result<Exit, CommandError> {
+    let (run, options) = (&args.run, runs.options());
+    match runs.standing(run).await? {
+        Standing::UnderWay => {}
+        Standing::Unknown => return Err(unknown(runs, run)),
+        Standing::Ended(_) => {
+            let summary = runs.table().run(run).await?;
+            let state =
+                summary.map_or(INTERRUPTED.to_owned(), |summary| state_of(&summary, false).to_owned());
             return Err(CommandError::BadInput(format!("run {run} is not under way: {state}")));
         }
-        table.request_stop(run, &Stop::Requested).await?;
+    }
+    if args.force {
+        if runs.are_remote() {
+            // Its workers obey it sooner than a tear-down comes.
+            let _ = runs.table().request_stop(run, &Stop::Requested).await;
+        }
+        runs.end(run).await?;
+        eprintln_quietly(&format!(
+            "stopped the execution of run {run}; it is torn down and reported from outside. deathstar results {run}{options} --wait shows the report"
+        ));
+        return Ok(Exit::Passed);
+    }
+    let asked = tokio::time::timeout(STOPS_WITHIN, ask(runs, run)).await;
+    let mut left = if asked.is_ok() { STOPS_WITHIN } else { Duration::ZERO };
+    if let Ok(asked) = asked {
+        asked?;
         eprintln_quietly(&format!(
             "asked run {run} to stop; its load ends within 2 s, and it reports as ever"
         ));
-        Ok(Exit::Passed)
-    })
+    } else {
+        eprintln_quietly(&format!("run {run} is not planned yet, so it cannot be asked to stop"));
+    }
+    if args.no_wait || !runs.are_remote() {
+        return Ok(Exit::Passed);
+    }
+    while !left.is_zero() {
+        if runs.standing(run).await? != Standing::UnderWay {
+            eprintln_quietly(&format!(
+                "run {run} has ended; deathstar results {run}{options} shows its report"
+            ));
+            return Ok(Exit::Passed);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        left = left.saturating_sub(LOOK_EVERY);
+    }
+    eprintln_quietly(&format!(
+        "run {run} has not ended within {} s; stopping its execution",
+        STOPS_WITHIN.as_secs()
+    ));
+    runs.end(run).await?;
+    eprintln_quietly(&format!(
+        "stopped it; it is torn down and reported from outside. deathstar results {run}{options} --wait shows the report"
+    ));
+    Ok(Exit::Passed)
+}
+
+/// Asks a run to stop, once it has a row to write that in.
+async fn ask(runs: &impl Runs, run: &RunId) -> Result<(), CommandError> {
+    let table = runs.table();
+    while table.run(run).await?.is_none() {
+        tokio::time::sleep(if runs.are_remote() { LOOK_EVERY } else { ASK_AGAIN }).await;
+    }
+    table.request_stop(run, &Stop::Requested).await?;
+    Ok(())
 }
 
 /// A run in a list.
@@ -90,27 +145,27 @@ struct Row {
 }
 
 impl Row {
-    fn of(summary: RunSummary, home: &Home) -> Self {
-        let state = state_of(&summary, home).to_owned();
+    fn of(summary: &RunSummary, under_way: bool) -> Self {
         let started_at = summary.claimed_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        Self { run: summary.run.to_string(), name: summary.name, state, started_at }
+        let state = state_of(summary, under_way).to_owned();
+        Self { run: summary.run.to_string(), name: summary.name.clone(), state, started_at }
     }
 }
 
-/// The verdict; without one, whether a process still works on it.
-fn state_of<'a>(summary: &'a RunSummary, home: &Home) -> &'a str {
+/// The state of a run whose execution is gone, and which has no report.
+const INTERRUPTED: &str = "interrupted";
+
+/// The verdict; without one, whether its execution goes on.
+fn state_of(summary: &RunSummary, under_way: bool) -> &str {
     match &summary.verdict {
         Some(verdict) => verdict,
-        None if home.is_alive(&summary.run) => "running",
-        None => "interrupted",
+        None if under_way => "running",
+        None => INTERRUPTED,
     }
 }
 
-fn newest(runs: Vec<RunSummary>) -> Result<RunId, CommandError> {
+/// The newest run of all.
+pub(super) fn newest(runs: Vec<RunSummary>) -> Result<RunId, CommandError> {
     let newest = runs.into_iter().next();
     newest.map(|run| run.run).ok_or_else(|| CommandError::BadInput("there are no runs yet".to_owned()))
-}
-
-fn unknown(run: &RunId) -> CommandError {
-    CommandError::BadInput(format!("there is no run {run}; deathstar list shows those there are"))
 }
