@@ -5,6 +5,8 @@ mod demo;
 mod deploy;
 #[cfg(feature = "aws")]
 mod destroy;
+#[cfg(test)]
+mod elsewhere;
 mod follow;
 #[cfg(feature = "aws")]
 mod leaks;

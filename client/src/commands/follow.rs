@@ -190,79 +190,11 @@ async fn interrupt(table: &impl Table, run: &RunId) -> Infallible {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-    use std::collections::BTreeSet;
-
-    use deathstar_controller::embedded::table::SqliteTable;
-    use deathstar_controller::ports::RunSummary;
-    use deathstar_statemachine::config::Config;
     use deathstar_statemachine::message::CaughtFailure;
 
     use super::*;
+    use crate::commands::elsewhere::Elsewhere;
     use crate::exit::Exit;
-    use crate::machine;
-
-    /// Runs elsewhere, whose executions do as they are told.
-    struct Elsewhere {
-        _folder: tempfile::TempDir,
-        table: SqliteTable,
-        /// What is said look after look; the last one for ever.
-        standings: RefCell<Vec<Result<Standing, TaskError>>>,
-        looks: Cell<u32>,
-    }
-
-    impl Elsewhere {
-        fn new(standings: impl IntoIterator<Item = Result<Standing, TaskError>>) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let table = SqliteTable::open(&folder.path().join("runs.db")).unwrap();
-            let mut standings: Vec<_> = standings.into_iter().collect();
-            standings.reverse();
-            Self { _folder: folder, table, standings: RefCell::new(standings), looks: Cell::new(0) }
-        }
-
-        async fn plan(&self, run: &RunId, planned_at: Timestamp) {
-            assert!(self.table.claim_run(run, "execution", "name", planned_at).await.unwrap());
-            let text = "name: a\nattacks: [{ name: a, url: 'http://a.test/', rate: 1/s, duration: 9s }]";
-            let config = Config::from_text(text, |_| Err(String::new())).unwrap();
-            let plan = Plan::new(run.clone(), config, machine::place(), planned_at).unwrap();
-            self.table.put_plan(&plan).await.unwrap();
-        }
-    }
-
-    impl Runs for Elsewhere {
-        type Table = SqliteTable;
-
-        fn table(&self) -> &SqliteTable {
-            &self.table
-        }
-
-        async fn standing(&self, _: &RunId) -> Result<Standing, CommandError> {
-            self.looks.set(self.looks.get() + 1);
-            let mut standings = self.standings.borrow_mut();
-            let next = if standings.len() > 1 { standings.pop() } else { standings.last().cloned() };
-            Ok(next.unwrap()?)
-        }
-
-        async fn under_way(&self, _: &[RunSummary]) -> Result<BTreeSet<RunId>, CommandError> {
-            unreachable!("nobody lists")
-        }
-
-        async fn end(&self, _: &RunId) -> Result<(), CommandError> {
-            unreachable!("nobody ends it")
-        }
-
-        fn are_remote(&self) -> bool {
-            true
-        }
-
-        fn options(&self) -> &'static str {
-            " --on aws"
-        }
-
-        fn look_every(&self) -> Duration {
-            Duration::from_secs(1)
-        }
-    }
 
     fn run() -> RunId {
         "a-run".parse().unwrap()
@@ -303,7 +235,7 @@ mod tests {
             let ending = Standing::Ended(failed(error, cause));
             let runs = Elsewhere::new([Ok(Standing::UnderWay), Ok(ending.clone())]);
             let standing = ended(&runs, &run(), 0).await.unwrap();
-            assert_eq!((&standing, runs.looks.get()), (&ending, 2));
+            assert_eq!((&standing, runs.looks()), (&ending, 2));
             let said = report_of(&runs, &run(), standing).await.unwrap_err();
             assert_eq!(said.exit(), exit, "{error}");
             let text = said.to_string();

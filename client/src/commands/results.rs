@@ -85,11 +85,7 @@ pub(super) async fn stop(runs: &impl Runs, args: &StopArgs) -> Result<Exit, Comm
             // Its workers obey it sooner than a tear-down comes.
             let _ = runs.table().request_stop(run, &Stop::Requested).await;
         }
-        runs.end(run).await?;
-        eprintln_quietly(&format!(
-            "stopped the execution of run {run}; it is torn down and reported from outside. deathstar results {run}{options} --wait shows the report"
-        ));
-        return Ok(Exit::Passed);
+        return end(runs, run).await;
     }
     let asked = tokio::time::timeout(STOPS_WITHIN, ask(runs, run)).await;
     let mut left = if asked.is_ok() { STOPS_WITHIN } else { Duration::ZERO };
@@ -118,10 +114,21 @@ pub(super) async fn stop(runs: &impl Runs, args: &StopArgs) -> Result<Exit, Comm
         "run {run} has not ended within {} s; stopping its execution",
         STOPS_WITHIN.as_secs()
     ));
+    end(runs, run).await
+}
+
+/// Ends a run's execution from outside.
+async fn end(runs: &impl Runs, run: &RunId) -> Result<Exit, CommandError> {
     runs.end(run).await?;
-    eprintln_quietly(&format!(
-        "stopped it; it is torn down and reported from outside. deathstar results {run}{options} --wait shows the report"
-    ));
+    let options = runs.options();
+    let then = if runs.table().plan(run).await?.is_some() {
+        format!(
+            "it is torn down and reported from outside. deathstar results {run}{options} --wait shows the report"
+        )
+    } else {
+        "it was not planned yet, and has made nothing".to_owned()
+    };
+    eprintln_quietly(&format!("stopped the execution of run {run}; {then}"));
     Ok(Exit::Passed)
 }
 
@@ -168,4 +175,89 @@ fn state_of(summary: &RunSummary, under_way: bool) -> &str {
 pub(super) fn newest(runs: Vec<RunSummary>) -> Result<RunId, CommandError> {
     let newest = runs.into_iter().next();
     newest.map(|run| run.run).ok_or_else(|| CommandError::BadInput("there are no runs yet".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::clock;
+    use crate::commands::elsewhere::Elsewhere;
+    use crate::mode::Ending;
+
+    fn run() -> RunId {
+        "a-run".parse().unwrap()
+    }
+
+    fn args(options: &[&str]) -> StopArgs {
+        let words = ["deathstar", "stop", "a-run"].iter().chain(options);
+        match Cli::read(words.map(Into::into)).unwrap().command {
+            Command::Stop(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A run whose execution goes on for some looks, and has then ended.
+    async fn ends_after(looks: usize) -> Elsewhere {
+        let under_way = (0..looks).map(|_| Ok(Standing::UnderWay));
+        let runs = Elsewhere::new(under_way.chain([Ok(Standing::Ended(Ending::Gone))]));
+        runs.plan(&run(), clock::now()).await;
+        runs
+    }
+
+    async fn was_asked(runs: &Elsewhere) -> bool {
+        runs.table().stop(&run()).await.unwrap() == Some(Stop::Requested)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_ends_by_itself_is_not_ended_from_outside() {
+        let runs = ends_after(5).await;
+        assert_eq!(stop(&runs, &args(&[])).await.unwrap(), Exit::Passed);
+        assert!(was_asked(&runs).await && !runs.was_ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_does_not_end_by_itself_is_ended_from_outside() {
+        let runs = ends_after(1000).await;
+        assert_eq!(stop(&runs, &args(&[])).await.unwrap(), Exit::Passed);
+        assert!(was_asked(&runs).await && runs.was_ended());
+        assert_eq!(runs.looks(), 31, "one before, and one in each of 30 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn force_waits_for_nothing_and_yet_asks() {
+        let runs = ends_after(1000).await;
+        stop(&runs, &args(&["--force"])).await.unwrap();
+        assert!(was_asked(&runs).await && runs.was_ended());
+        assert_eq!(runs.looks(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_wait_only_asks() {
+        let runs = ends_after(1000).await;
+        stop(&runs, &args(&["--no-wait"])).await.unwrap();
+        assert!(was_asked(&runs).await && !runs.was_ended());
+        assert_eq!(runs.looks(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_is_never_planned_is_ended_from_outside() {
+        let runs = Elsewhere::new([Ok(Standing::UnderWay)]);
+        stop(&runs, &args(&[])).await.unwrap();
+        assert!(runs.was_ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_under_way_cannot_be_stopped() {
+        for (standing, words) in [
+            (Standing::Unknown, "there is no run a-run"),
+            (Standing::Ended(Ending::Gone), "run a-run is not under way: interrupted"),
+        ] {
+            let runs = Elsewhere::new([Ok(standing)]);
+            let refused = stop(&runs, &args(&["--force"])).await.unwrap_err();
+            assert_eq!(refused.exit(), Exit::BadInput);
+            assert!(refused.to_string().contains(words), "{refused}");
+            assert!(!runs.was_ended());
+        }
+    }
 }

@@ -81,11 +81,14 @@ pub(super) fn planned(there: &There, run: RunId, config: Config) -> Result<Plan,
     let plan = Plan::new(run, config, there.place(), clock::now())
         .map_err(|error| CommandError::BadInput(error.to_string()))?;
     let refusals = there.policy().refusals(&plan, 0.0);
-    if refusals.is_empty() {
-        return Ok(plan);
+    match refusals.as_slice() {
+        [] => Ok(plan),
+        [only] => Err(CommandError::BadInput(only.to_string())),
+        all => {
+            let all: String = all.iter().map(|refusal| format!("\n  {refusal}")).collect();
+            Err(CommandError::BadInput(format!("this installation refuses the plan:{all}")))
+        }
     }
-    let refusals: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-    Err(CommandError::BadInput(refusals.join("\n")))
 }
 
 /// Puts a config where the controller finds it.
