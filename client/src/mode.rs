@@ -69,6 +69,9 @@ pub(crate) trait Runs {
 
     /// How often their table is looked at for a display.
     fn look_every(&self) -> Duration;
+
+    /// How long until a run that could not be asked to stop is asked again.
+    fn ask_again(&self) -> Duration;
 }
 
 /// The runs of this machine.
@@ -128,5 +131,9 @@ impl Runs for Here {
 
     fn look_every(&self) -> Duration {
         Duration::from_millis(500)
+    }
+
+    fn ask_again(&self) -> Duration {
+        Duration::from_millis(20)
     }
 }

@@ -148,6 +148,10 @@ impl Runs for There {
         // Each look is paid for, and workers write every few seconds only.
         Duration::from_secs(2)
     }
+
+    fn ask_again(&self) -> Duration {
+        Duration::from_millis(500)
+    }
 }
 
 #[cfg(test)]

@@ -96,4 +96,8 @@ impl Runs for Elsewhere {
     fn look_every(&self) -> Duration {
         Duration::from_secs(1)
     }
+
+    fn ask_again(&self) -> Duration {
+        Duration::from_millis(20)
+    }
 }

@@ -38,9 +38,6 @@ pub(super) const JUST_STARTED: u32 = 8;
 /// it ever gets one.
 const AFTER_SWITCH: SignedDuration = SignedDuration::from_secs(120);
 
-/// How long until a run that could not be asked to stop is asked again.
-pub(super) const ASK_AGAIN: Duration = Duration::from_millis(20);
-
 /// Waits until a run has its report, or gets none any more. `unseen` looks may
 /// find no run before there counts as none.
 pub(super) async fn ended(runs: &impl Runs, run: &RunId, unseen: u32) -> Result<Standing, CommandError> {
@@ -152,13 +149,14 @@ pub(super) fn unknown(runs: &impl Runs, run: &RunId) -> CommandError {
 /// Waits for a run and shows its progress. The first Ctrl-C asks the run to
 /// stop; the second one gives up the wait, and there is no answer.
 pub(super) async fn attend<T>(
-    table: &impl Table,
+    runs: &impl Runs,
     run: &RunId,
     progress: &Progress,
     signals: &mut Signals,
     running: impl Future<Output = T>,
     second: &str,
 ) -> Option<T> {
+    let table = runs.table();
     tokio::pin!(running);
     let ended = tokio::select! {
         ended = &mut running => Some(ended),
@@ -167,7 +165,7 @@ pub(super) async fn attend<T>(
             progress.say(&format!("stopping; the report follows. Once more {second}"));
             tokio::select! {
                 ended = &mut running => Some(ended),
-                never = interrupt(table, run) => match never {},
+                never = interrupt(runs, run) => match never {},
                 never = progress.follow(table) => match never {},
                 () = signals.next() => None,
             }
@@ -179,11 +177,12 @@ pub(super) async fn attend<T>(
 
 /// Asks a run to stop until that is written down, and then waits for ever: a
 /// run that is not planned yet has no row to write it in.
-async fn interrupt(table: &impl Table, run: &RunId) -> Infallible {
+async fn interrupt(runs: &impl Runs, run: &RunId) -> Infallible {
+    let table = runs.table();
     while !matches!(table.stop(run).await, Ok(Some(_))) {
         // What is refused now is tried again.
         let _ = table.request_stop(run, &Stop::Interrupted).await;
-        tokio::time::sleep(ASK_AGAIN).await;
+        tokio::time::sleep(runs.ask_again()).await;
     }
     std::future::pending().await
 }
@@ -209,15 +208,15 @@ mod tests {
         let runs = Elsewhere::new([]);
         let (table, run) = (runs.table(), run());
         let planned_later = async {
-            tokio::time::sleep(ASK_AGAIN * 3).await;
+            tokio::time::sleep(runs.ask_again() * 3).await;
             assert!(table.claim_run(&run, "execution", "name", clock::now()).await.unwrap());
             while table.stop(&run).await.unwrap().is_none() {
-                tokio::time::sleep(ASK_AGAIN).await;
+                tokio::time::sleep(runs.ask_again()).await;
             }
             table.stop(&run).await.unwrap()
         };
         let stop = tokio::select! {
-            never = interrupt(table, &run) => match never {},
+            never = interrupt(&runs, &run) => match never {},
             stop = planned_later => stop,
             () = tokio::time::sleep(Duration::from_secs(10)) => None,
         };

@@ -9,11 +9,11 @@ use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::report::Stop;
 use serde::Serialize;
 
-use super::follow::{ASK_AGAIN, ended, report_of, unknown};
+use super::follow::{ended, report_of, unknown};
 use super::{CommandError, eprintln_quietly, print, print_json, print_report};
 use crate::cli::{Output, ResultsArgs, StopArgs};
 use crate::exit::Exit;
-use crate::mode::{Runs, Standing};
+use crate::mode::{Ending, Runs, Standing};
 use crate::output::{self, Style};
 
 /// How long a run that was asked to stop may take: its load ends within 2 s, and
@@ -32,7 +32,14 @@ pub(super) async fn results(
         Some(run) => run.clone(),
         None => newest(runs.table().runs().await?)?,
     };
-    let standing = if args.wait { ended(runs, &run, 0).await? } else { runs.standing(&run).await? };
+    let standing = if args.wait {
+        ended(runs, &run, 0).await?
+    } else if runs.table().report(&run).await?.is_some() {
+        // Its execution may still be on the way from the report to its own end.
+        Standing::Ended(Ending::Gone)
+    } else {
+        runs.standing(&run).await?
+    };
     let under_way = standing == Standing::UnderWay;
     let report = report_of(runs, &run, standing).await?;
     if under_way {
@@ -136,7 +143,7 @@ async fn end(runs: &impl Runs, run: &RunId) -> Result<Exit, CommandError> {
 async fn ask(runs: &impl Runs, run: &RunId) -> Result<(), CommandError> {
     let table = runs.table();
     while table.run(run).await?.is_none() {
-        tokio::time::sleep(if runs.are_remote() { LOOK_EVERY } else { ASK_AGAIN }).await;
+        tokio::time::sleep(runs.ask_again()).await;
     }
     table.request_stop(run, &Stop::Requested).await?;
     Ok(())
@@ -183,7 +190,6 @@ mod tests {
     use crate::cli::{Cli, Command};
     use crate::clock;
     use crate::commands::elsewhere::Elsewhere;
-    use crate::mode::Ending;
 
     fn run() -> RunId {
         "a-run".parse().unwrap()

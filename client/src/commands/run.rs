@@ -64,7 +64,7 @@ pub(super) fn execute(
         let embedded = Embedded::new(table.clone(), place);
         let progress = Progress::start(&run, &plan, Display::beside_a_report(quiet), here.look_every());
         let running = embedded.run(&run, config);
-        let Some(ended) = attend(table, &run, &progress, &mut signals, running, "gives up at once").await
+        let Some(ended) = attend(&here, &run, &progress, &mut signals, running, "gives up at once").await
         else {
             return give_up(table, &run).await;
         };

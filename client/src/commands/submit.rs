@@ -64,10 +64,13 @@ pub(super) async fn run(args: &RunArgs, style: Style) -> Result<Exit, CommandErr
     let display = Display::beside_a_report(args.quiet);
     let progress = Progress::start(run, &plan, display, there.look_every());
     let running = ended(&there, run, JUST_STARTED);
-    let attended = attend(there.table(), run, &progress, &mut signals, running, "leaves it").await;
+    let attended = attend(&there, run, &progress, &mut signals, running, "leaves it").await;
     let Some(standing) = attended else {
+        // The first one asked, unless there was nothing to write that in yet.
+        let asked = matches!(there.table().stop(run).await, Ok(Some(_)));
+        let state = if asked { "was asked to stop" } else { "goes on to its end" };
         eprintln_quietly(&format!(
-            "left; run {run} goes on to its end, and deathstar results {run}{options} --wait waits for its report"
+            "left; run {run} {state}, and deathstar results {run}{options} --wait waits for its report"
         ));
         return Ok(Exit::Interrupted);
     };
