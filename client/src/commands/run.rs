@@ -8,7 +8,7 @@ use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::interpreter::Failure;
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Report, Stop};
-use deathstar_statemachine::table::LedgerState;
+use deathstar_statemachine::table::{LedgerEntry, LedgerState};
 
 use super::follow::attend;
 use super::signals::Signals;
@@ -106,7 +106,11 @@ async fn give_up(table: &impl Table, run: &RunId) -> Result<Ended, CommandError>
     // It may have come before the first one was written down.
     let _ = table.request_stop(run, &Stop::Interrupted).await;
     let ledger = table.ledger(run).await?;
-    let left = ledger.iter().filter(|entry| entry.state != LedgerState::Deleted).count();
+    // The run's switch is in the ledger, too.
+    let is_left = |entry: &&LedgerEntry| {
+        entry.state != LedgerState::Deleted && RunId::of_function(&entry.name).is_some()
+    };
+    let left = ledger.iter().filter(is_left).count();
     eprintln_quietly(&format!(
         "given up: {left} worker function{} of run {run} end{} with this process; deathstar results {run} shows what it had written down",
         if left == 1 { "" } else { "s" },
