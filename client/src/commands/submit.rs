@@ -64,8 +64,8 @@ pub(super) async fn run(args: &RunArgs, style: Style) -> Result<Exit, CommandErr
     let display = Display::beside_a_report(args.quiet);
     let progress = Progress::start(run, &plan, display, there.look_every());
     let running = ended(&there, run, JUST_STARTED);
-    let attended = attend(&there, run, &progress, &mut signals, running, "leaves it").await;
-    let Some(standing) = attended else {
+    let attended = attend(&there, run, &progress, &mut signals, running, "leaves it");
+    let Some(standing) = Box::pin(attended).await else {
         // The first one asked, unless there was nothing to write that in yet.
         let asked = matches!(there.table().stop(run).await, Ok(Some(_)));
         let state = if asked { "was asked to stop" } else { "goes on to its end" };
