@@ -6,5 +6,13 @@
 //! decided, rather than asked, is elsewhere: [`crate::install`] owns what an
 //! installation is.
 
+pub(crate) mod bucket;
 pub(crate) mod connection;
 pub(crate) mod error;
+pub(crate) mod executions;
+pub(crate) mod functions;
+pub(crate) mod install_row;
+pub(crate) mod left;
+pub(crate) mod runs;
+pub(crate) mod schedules;
+pub(crate) mod stack;

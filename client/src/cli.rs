@@ -2,21 +2,49 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use deathstar_statemachine::ids::RunId;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "aws")]
+pub use self::install::{Architecture, DeployArgs, DestroyArgs, Installation, SettingArgs};
+#[cfg(feature = "aws")]
+pub use self::runs::{LeaksArgs, SubmitArgs, WatchArgs};
+pub use self::runs::{ListArgs, On, PlanArgs, ResultsArgs, RunArgs, StopArgs, Where};
+#[cfg(feature = "aws")]
+pub use self::schedule::{AddArgs, RemoveArgs, ScheduleCommand, ScheduleListArgs, WhenArgs};
 use crate::home::HOME_VARIABLE;
 use crate::target::TargetArgs;
+
+#[cfg(feature = "aws")]
+mod install;
+mod runs;
+#[cfg(feature = "aws")]
+mod schedule;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    passed
   1    failed: a promise broke, stop_if came true, or nothing succeeded
-  2    bad input
+  2    bad input; on AWS also no credentials, no stack, or a permission that is missing
   3    inconclusive: the evidence does not carry a conclusion
   4    the machinery failed
   5    something could not be torn down
   130  interrupted; 5 outranks 130, 130 the rest, then the largest";
+
+#[cfg(feature = "aws")]
+const SUBMIT_EXAMPLES: &str = "\
+Examples:
+  run=$(deathstar submit checkout.yaml)
+  deathstar watch $run                    what it is doing
+  deathstar results $run --on aws --wait  its report, and its exit code";
+
+#[cfg(feature = "aws")]
+const DEPLOY_EXAMPLES: &str = "\
+Examples:
+  deathstar deploy --allow shop.example.com --max-rate 5000/s
+  deathstar deploy                        update the code, and change nothing else
+  deathstar deploy --allow none           attack nothing any more";
 
 /// Load testing that tells the truth.
 ///
@@ -61,36 +89,56 @@ pub enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a config on this machine, wait, and print the report
+    /// Run a config, wait, and print the report
+    ///
+    /// On this machine, or with --on aws there; a run on AWS goes on when this command is left.
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
+    /// Start a run on AWS, print its name, and leave
+    ///
+    /// The run needs nothing of this machine from then on. A repeat with the same --id and config
+    /// starts nothing twice.
+    #[cfg(feature = "aws")]
+    #[command(after_help = SUBMIT_EXAMPLES)]
+    Submit(SubmitArgs),
+    /// Show what a run on AWS is doing, until it is over; leaving does nothing to it
+    ///
+    /// On a terminal it is a display, elsewhere a line every few seconds. The exit code is the run's.
+    #[cfg(feature = "aws")]
+    Watch(WatchArgs),
     /// Print what a config would do, and create nothing
-    Plan {
-        /// The config file, YAML or JSON; - reads standard input
-        config: PathBuf,
-        /// How to print it
-        #[arg(long, short, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
-    /// Print a run's report; of a run that was killed, what it had written down
-    Results {
-        /// The run [default: the newest]
-        run: Option<RunId>,
-        /// How to print it
-        #[arg(long, short, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
+    Plan(PlanArgs),
+    /// Print a run's report; of a run without one, what it has written down
+    #[command(after_help = EXIT_CODES)]
+    Results(ResultsArgs),
     /// List runs, the newest first
-    List {
-        /// How to print it
-        #[arg(long, short, value_enum, default_value_t = Output::Text)]
-        output: Output,
-    },
+    List(ListArgs),
     /// Stop a run that is under way; it tears down and reports as ever
-    Stop {
-        /// The run
-        run: RunId,
-    },
+    ///
+    /// Its load ends within 2 s. On AWS this command waits until its execution has ended, and stops
+    /// that from outside when it has not within 30 s.
+    Stop(StopArgs),
+    /// Run a config on AWS at times to come
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// List what is left on AWS of runs that are over; exit 5 when there is anything
+    #[cfg(feature = "aws")]
+    Leaks(LeaksArgs),
+    /// Install DeathStar on AWS, or update it; a run needs it there
+    ///
+    /// Makes one CloudFormation stack, and one bucket for its code unless it is given one. Between
+    /// runs they cost next to nothing. An installation attacks no host that --allow did not name.
+    /// Options that are not given leave an installation as it is.
+    #[cfg(feature = "aws")]
+    #[command(after_help = DEPLOY_EXAMPLES)]
+    Deploy(Box<DeployArgs>),
+    /// Remove DeathStar from AWS, with the results of all its runs
+    ///
+    /// Refuses while a run is under way. What is left of a deploy that failed is removed too; where
+    /// nothing is, it says so and succeeds.
+    #[cfg(feature = "aws")]
+    Destroy(DestroyArgs),
     /// Start a target, attack it, and explain the report
     Demo,
     /// Serve a target whose capacity, stalls and errors are known exactly
@@ -99,21 +147,86 @@ pub enum Command {
     Schema,
 }
 
-/// Arguments of `run`.
-#[derive(Debug, Args)]
-pub struct RunArgs {
-    /// The config file, YAML or JSON; - reads standard input
-    pub config: PathBuf,
+impl Cli {
+    /// Reads the command line, and refuses what would change nothing there: an
+    /// option of AWS for runs of this machine, or the reverse.
+    ///
+    /// # Errors
+    /// What is wrong with it, or its help.
+    pub fn read(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
+        let mut command = &matches;
+        while let Some((_, next)) = command.subcommand() {
+            command = next;
+        }
+        if let Some(problem) = idle(command) {
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, problem));
+        }
+        Self::from_arg_matches(&matches)
+    }
+}
 
-    /// Name this run, instead of a name from the config and the time: 1 to 40 of a-z, 0-9 and -
-    #[arg(long, value_name = "RUN")]
-    pub id: Option<RunId>,
+/// What is wrong with a command's options for the place that its runs are in.
+fn idle(command: &ArgMatches) -> Option<String> {
+    // An environment may set both, for different commands.
+    let given = |id: &str| {
+        let known = command.try_contains_id(id).unwrap_or(false);
+        known && command.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let (options, of): (&[&str], _) = match command.try_get_one::<On>("on") {
+        Ok(Some(On::Here)) => (&["stack", "region"], "--on aws"),
+        Ok(Some(On::Aws)) => (&["home"], "runs of this machine, and not with --on aws"),
+        // Of AWS alone.
+        _ if command.try_contains_id("stack").is_ok() => (&["home"], "runs of this machine"),
+        _ => return None,
+    };
+    let option = options.iter().find(|option| given(option))?;
+    Some(format!("--{option} goes with {of}"))
+}
 
-    /// How to print the report
-    #[arg(long, short, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Show no progress
-    #[arg(long, short)]
-    pub quiet: bool,
+    fn read(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::read(["deathstar"].iter().chain(words).map(Into::into))
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_data_directory_is_of_this_machine() {
+        assert!(read(&["--home", "/tmp/runs", "list", "--on", "here"]).is_ok());
+        let refused = read(&["--home", "/tmp/runs", "list", "--on", "aws"]).unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn an_option_that_would_change_nothing_is_refused() {
+        for words in [
+            &["list", "--on", "here", "--region", "eu-west-1"][..],
+            &["results", "--on", "here", "--stack", "other"],
+            &["run", "a.yaml", "--on", "aws", "--home", "/tmp/runs"],
+            &["--home", "/tmp/runs", "submit", "a.yaml"],
+            &["schedule", "list", "--home", "/tmp/runs"],
+            &["stop", "a", "--force", "--no-wait"],
+            &["schedule", "add", "a", "a.yaml"],
+            &["schedule", "add", "a", "a.yaml", "--rate", "1h", "--at", "2030-01-01T00:00"],
+            &["schedule", "add", "a", "a.yaml", "--rate", "1h", "--timezone", "UTC"],
+        ] {
+            let refused = read(words).unwrap_err();
+            assert_eq!(refused.exit_code(), 2, "{words:?}");
+        }
+        for words in [
+            &["list", "--on", "aws", "--region", "eu-west-1", "--stack", "other"][..],
+            &["watch", "a", "--stack", "other"],
+            &["schedule", "add", "a", "a.yaml", "--cron", "0 3 * * ? *", "--timezone", "UTC"],
+        ] {
+            assert!(read(words).is_ok(), "{words:?}");
+        }
+    }
 }

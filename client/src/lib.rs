@@ -17,7 +17,12 @@ pub mod cli;
 mod clock;
 mod commands;
 mod config_file;
+#[cfg(feature = "aws")]
+pub mod install;
+mod mode;
 mod output;
 mod progress;
+#[cfg(feature = "aws")]
+pub mod schedule;
 
 pub use commands::run_command;

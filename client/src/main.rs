@@ -2,9 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use deathstar::cli::Cli;
 
 fn main() -> ExitCode {
-    deathstar::run_command(Cli::parse()).into()
+    match Cli::read(std::env::args_os()) {
+        Ok(cli) => deathstar::run_command(cli).into(),
+        Err(error) => {
+            // Help goes to standard output, what is wrong to standard error.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
 }

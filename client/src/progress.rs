@@ -1,24 +1,30 @@
-//! What a run is doing, live, on standard error; nothing when that is no
-//! terminal.
+//! What a run is doing, live: a bar on a terminal; elsewhere a line now and
+//! then, or nothing.
 //!
-//! It reads the windows that workers write down, as `watch` will on AWS, so it
-//! shows what is safely stored and costs the workers nothing.
+//! It reads the windows that workers write down, here and on AWS, so it shows
+//! what is safely stored and costs the workers nothing.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::convert::Infallible;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use deathstar_controller::ports::Table;
+use deathstar_controller::ports::{Table, TableResult};
 use deathstar_statemachine::histogram::Histogram;
-use deathstar_statemachine::ids::RunId;
+use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::plan::Plan;
+use deathstar_statemachine::window::Window;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::clock;
 
-/// How often the display changes.
-const EVERY: Duration = Duration::from_millis(500);
+/// How often there is a line, where there is no bar.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// The share of the time, one in so many, that may go into reading windows: of
+/// many workers there are many.
+const READING: u32 = 4;
 
 /// Rates and percentiles are of the latest seconds that are whole.
 const RECENT_S: u64 = 3;
@@ -29,12 +35,48 @@ const REREAD_S: u64 = 10;
 /// Windows that are read at once.
 const PAGE: u32 = 2000;
 
+/// A display that begins late reads up to so many windows, to count from the
+/// start of the run.
+const MOST_AT_FIRST: u64 = 20_000;
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Display {
+    /// A bar on standard error.
+    Bar,
+    /// A line on standard output every few seconds.
+    Lines,
+    /// Not at all.
+    Nothing,
+}
+
+impl Display {
+    /// Of a command whose output is a report: only where someone watches.
+    pub(crate) fn beside_a_report(quiet: bool) -> Self {
+        if !quiet && std::io::stderr().is_terminal() { Self::Bar } else { Self::Nothing }
+    }
+
+    /// Of a command whose output is the progress.
+    #[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "watch is of AWS"))]
+    pub(crate) fn itself() -> Self {
+        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        if terminal { Self::Bar } else { Self::Lines }
+    }
+}
+
 /// The live display of a run.
 #[derive(Debug)]
 pub(crate) struct Progress {
     run: RunId,
+    display: Display,
     bar: ProgressBar,
+    /// How often windows are read.
+    every: Duration,
     duration_s: u64,
+    workers: u64,
+    /// By how much the newest window of one worker may be ahead of another's, in
+    /// seconds.
+    behind_s: u64,
     counts: RefCell<Counts>,
 }
 
@@ -44,45 +86,65 @@ pub(crate) struct Progress {
 struct Counts {
     windows: BTreeMap<(u64, u32), (u64, u64)>,
     t0: Option<jiff::Timestamp>,
+    /// Whether they began before the display did, and it left those out.
+    partial: bool,
 }
 
 impl Progress {
-    /// Starts the display, unless it is unwanted or there is no terminal.
-    pub(crate) fn start(run: &RunId, plan: &Plan, quiet: bool) -> Self {
+    /// Starts the display; windows are read at most once in `every`.
+    pub(crate) fn start(run: &RunId, plan: &Plan, display: Display, every: Duration) -> Self {
         let duration_s = plan.load_end().div_ceil(1_000_000);
-        let shown = !quiet && std::io::stderr().is_terminal();
-        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if display == Display::Bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(duration_s), target);
         let style = ProgressStyle::with_template("{bar:30} {pos:>4}/{len} s  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message("starting");
-        Self { run: run.clone(), bar, duration_s, counts: RefCell::default() }
+        // Each worker writes a second down within a checkpoint of its end.
+        let behind_s = plan.place.checkpoint.as_secs().saturating_sub(1);
+        let workers = u64::from(plan.workers.get());
+        let every = if display == Display::Lines { every.max(LINE_EVERY) } else { every };
+        Self {
+            run: run.clone(),
+            display,
+            bar,
+            every,
+            duration_s,
+            workers,
+            behind_s,
+            counts: RefCell::default(),
+        }
     }
 
     /// Follows the run for ever; drop the future to stop.
-    pub(crate) async fn follow(&self, table: &impl Table) {
+    pub(crate) async fn follow(&self, table: &impl Table) -> Infallible {
+        let mut took = Duration::ZERO;
         loop {
-            tokio::time::sleep(EVERY).await;
-            if !self.bar.is_hidden() {
+            tokio::time::sleep(self.every.max(took * READING)).await;
+            if self.display != Display::Nothing {
+                let started = clock::now();
                 // What cannot be read now is read next time.
                 let _ = self.look(table).await;
+                took = Duration::try_from(clock::now().duration_since(started)).unwrap_or_default();
             }
         }
     }
 
-    async fn look(&self, table: &impl Table) -> Result<(), deathstar_statemachine::error::TaskError> {
+    async fn look(&self, table: &impl Table) -> TableResult<()> {
         if self.counts.borrow().t0.is_none() {
             let rounds = table.rounds(&self.run).await?;
             self.counts.borrow_mut().t0 = rounds.first().map(|round| round.t0);
         }
         let Some(t0) = self.counts.borrow().t0 else { return Ok(()) };
         let elapsed = u64::try_from(clock::now().duration_since(t0).as_secs()).unwrap_or(0);
-        let from = elapsed.saturating_sub(REREAD_S) * 1_000_000;
-        let windows = table.windows(&self.run, from, None, PAGE).await?;
+        let from_s = self.reread_from(elapsed);
+        let from = from_s * 1_000_000;
+        let windows = self.windows(table, from).await?;
         let mut counts = self.counts.borrow_mut();
         let newest = windows.last().map_or(0, |(_, window)| window.at);
-        // The newest second is not whole yet.
-        let recent = newest.saturating_sub(RECENT_S * 1_000_000)..newest;
+        // The newest seconds are not whole yet.
+        let whole = newest.saturating_sub(self.behind_s * 1_000_000);
+        let recent = whole.saturating_sub(RECENT_S * 1_000_000)..whole;
         let (mut ended_recently, mut times) = (0, Histogram::window());
         for (slice, window) in &windows {
             let (mut ended, mut errors) = (0, 0);
@@ -103,16 +165,47 @@ impl Progress {
         let whole_s = (recent.end - recent.start) / 1_000_000;
         let rate = ended_recently.checked_div(whole_s).unwrap_or(0);
         let p99 = times.quantile_ms(0.99).map_or("–".to_owned(), |ms| format!("{ms:.1} ms"));
-        self.bar.set_position(elapsed.min(self.duration_s));
-        self.bar.set_message(format!("{rate}/s  p99 {p99}  {errors} errors of {ended}"));
+        let seen = if counts.partial { " seen since" } else { "" };
+        let position = elapsed.min(self.duration_s);
+        let message = format!("{rate}/s  p99 {p99}  {errors} errors of {ended}{seen}");
+        if self.display == Display::Lines {
+            // A pipe that is closed wants no more of it.
+            let _ = writeln!(std::io::stdout(), "{position}/{} s  {message}", self.duration_s);
+        } else {
+            self.bar.set_position(position);
+            self.bar.set_message(message);
+        }
         Ok(())
+    }
+
+    /// From which second on windows are read: at first all, unless there are too
+    /// many by now; then those that may have changed.
+    fn reread_from(&self, elapsed_s: u64) -> u64 {
+        let mut counts = self.counts.borrow_mut();
+        let changing = elapsed_s.saturating_sub(REREAD_S + self.behind_s);
+        if !counts.windows.is_empty() || changing == 0 {
+            return changing;
+        }
+        counts.partial = elapsed_s * self.workers > MOST_AT_FIRST;
+        if counts.partial { changing } else { 0 }
+    }
+
+    /// All windows from `from` on.
+    async fn windows(&self, table: &impl Table, from: u64) -> TableResult<Vec<(SliceId, Window)>> {
+        let mut windows = Vec::new();
+        loop {
+            let page = table.windows(&self.run, from, windows.last(), PAGE).await?;
+            if page.is_empty() {
+                return Ok(windows);
+            }
+            windows.extend(page);
+        }
     }
 
     /// Says something above the display.
     pub(crate) fn say(&self, text: &str) {
         if self.bar.is_hidden() {
             // Without a terminal nobody watches, and a log wants to know.
-            use std::io::Write;
             let _ = writeln!(std::io::stderr(), "{text}");
         } else {
             self.bar.println(text);

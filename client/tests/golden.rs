@@ -1,6 +1,8 @@
 //! Help and reports as files, so that a change of words is seen in review.
 //! `cargo dev bless` writes them anew.
 
+// Help is of a build that has everything.
+#![cfg(feature = "aws")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::path::Path;
@@ -25,6 +27,8 @@ fn help(arguments: &[&str]) -> String {
         // clap wraps to the terminal's width, and shows a variable's value.
         .env("COLUMNS", "100")
         .env_remove("DEATHSTAR_HOME")
+        .env_remove("DEATHSTAR_ON")
+        .env_remove("DEATHSTAR_STACK")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{arguments:?}");
@@ -35,8 +39,25 @@ fn help(arguments: &[&str]) -> String {
 #[test]
 fn help_of_every_command() {
     let mut all = String::new();
-    for command in ["", "run", "plan", "results", "list", "stop", "demo", "target", "schema"] {
-        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
+    for command in [
+        "",
+        "run",
+        "submit",
+        "watch",
+        "plan",
+        "results",
+        "list",
+        "stop",
+        "schedule",
+        "schedule add",
+        "schedule list",
+        "schedule remove",
+        "leaks",
+        "demo",
+        "target",
+        "schema",
+    ] {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         all += &format!("$ deathstar {}\n\n{}\n", arguments.join(" "), help(&arguments));
     }
     check("help.txt", &all);

@@ -24,6 +24,13 @@ pub(crate) struct Identity {
     pub(crate) arn: String,
 }
 
+impl Identity {
+    /// Which world of regions this is: `aws`, `aws-cn` and so on.
+    pub(crate) fn partition(&self) -> &str {
+        self.arn.split(':').nth(1).filter(|partition| !partition.is_empty()).unwrap_or("aws")
+    }
+}
+
 impl Connection {
     /// Loads the configuration, for `region` or for the one it names itself.
     ///

@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::CommandError;
+
 /// The signals that ask this process to end.
 pub(super) struct Signals {
     interrupt: Signal,
@@ -12,6 +14,11 @@ pub(super) struct Signals {
 }
 
 impl Signals {
+    /// Takes them over, as [`Signals::listen`] does, for a command.
+    pub(super) fn take() -> Result<Self, CommandError> {
+        Self::listen().map_err(|error| CommandError::Broken(format!("no signals: {error}")))
+    }
+
     /// Takes them over from the system, which would kill the process.
     pub(super) fn listen() -> io::Result<Self> {
         Ok(Self {

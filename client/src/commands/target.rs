@@ -9,8 +9,7 @@ use crate::target::{TargetArgs, TargetError, serve};
 
 pub(super) fn target(args: TargetArgs) -> Result<Exit, CommandError> {
     block_on(async {
-        let mut signals =
-            Signals::listen().map_err(|error| CommandError::Broken(format!("no signals: {error}")))?;
+        let mut signals = Signals::take()?;
         let served = serve(args, &mut io::stdout(), &mut io::stderr(), signals.next()).await;
         served.map(|_| Exit::Passed).map_err(|error| match error {
             TargetError::Invalid(_) | TargetError::Bind { .. } => CommandError::BadInput(error.to_string()),

@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use super::format::{counted, grouped, rate, seconds};
 
+/// The mode of runs on AWS.
+const AWS: &str = "aws";
+
 /// A plan in short, for people and programs. Rates are per second, times in
 /// seconds.
 #[derive(Debug, Serialize)]
@@ -22,7 +25,8 @@ pub(crate) struct Summary {
     duration_s: f64,
     requests: Option<u64>,
     attacks: Vec<AttackSummary>,
-    cost_usd: f64,
+    /// 0 on one's own machine; `null` where there is no estimate.
+    cost_usd: Option<f64>,
     warnings: Vec<String>,
 }
 
@@ -77,7 +81,7 @@ impl Summary {
             duration_s: plan.load_end() as f64 / 1e6,
             requests: plan.scheduled(),
             attacks: attacks.collect(),
-            cost_usd: 0.0,
+            cost_usd: (plan.place.mode != AWS).then_some(0.0),
             warnings: plan.warnings.clone(),
         }
     }
@@ -89,13 +93,16 @@ impl Summary {
             || "as many requests as its users get answered".to_owned(),
             |requests| counted(requests, "request"),
         );
-        let _ = writeln!(text, "{}: {requests} in {} on this machine", self.name, seconds(self.duration_s));
+        let remote = self.mode == AWS;
+        let place = if remote { "AWS" } else { "this machine" };
+        let _ = writeln!(text, "{}: {requests} in {} on {place}", self.name, seconds(self.duration_s));
         let _ = writeln!(
             text,
-            "  {}{} at most {}; costs nothing",
+            "  {}{} at most {}{}",
             counted(u64::from(self.workers), "worker"),
             if self.workers == 1 { " with" } else { ", each with" },
             counted(u64::from(self.connections_per_worker), "connection"),
+            if remote { "" } else { "; costs nothing" },
         );
         for attack in &self.attacks {
             let _ = writeln!(text, "\n{}  {}", attack.name, attack.describes);
