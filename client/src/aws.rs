@@ -6,5 +6,9 @@
 //! decided, rather than asked, is elsewhere: [`crate::install`] owns what an
 //! installation is.
 
+pub(crate) mod bucket;
 pub(crate) mod connection;
 pub(crate) mod error;
+pub(crate) mod functions;
+pub(crate) mod install_row;
+pub(crate) mod stack;

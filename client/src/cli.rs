@@ -5,8 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use deathstar_statemachine::ids::RunId;
 
+#[cfg(feature = "aws")]
+pub use self::install::{Architecture, DeployArgs, DestroyArgs, Installation, SettingArgs};
 use crate::home::HOME_VARIABLE;
 use crate::target::TargetArgs;
+
+#[cfg(feature = "aws")]
+mod install;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -17,6 +22,13 @@ Exit codes:
   4    the machinery failed
   5    something could not be torn down
   130  interrupted; 5 outranks 130, 130 the rest, then the largest";
+
+#[cfg(feature = "aws")]
+const DEPLOY_EXAMPLES: &str = "\
+Examples:
+  deathstar deploy --allow shop.example.com --max-rate 5000/s
+  deathstar deploy                        update the code, and change nothing else
+  deathstar deploy --allow none           attack nothing any more";
 
 /// Load testing that tells the truth.
 ///
@@ -91,6 +103,20 @@ pub enum Command {
         /// The run
         run: RunId,
     },
+    /// Install DeathStar on AWS, or update it; a run needs it there
+    ///
+    /// Makes one CloudFormation stack, and one bucket for its code unless it is given one. Between
+    /// runs they cost next to nothing. An installation attacks no host that --allow did not name.
+    /// Options that are not given leave an installation as it is.
+    #[cfg(feature = "aws")]
+    #[command(after_help = DEPLOY_EXAMPLES)]
+    Deploy(Box<DeployArgs>),
+    /// Remove DeathStar from AWS, with the results of all its runs
+    ///
+    /// Refuses while a run is under way. What is left of a deploy that failed is removed too; where
+    /// nothing is, it says so and succeeds.
+    #[cfg(feature = "aws")]
+    Destroy(DestroyArgs),
     /// Start a target, attack it, and explain the report
     Demo,
     /// Serve a target whose capacity, stalls and errors are known exactly

@@ -1,6 +1,10 @@
 //! What each command does. Each returns how it ended; only `main` exits.
 
 mod demo;
+#[cfg(feature = "aws")]
+mod deploy;
+#[cfg(feature = "aws")]
+mod destroy;
 mod plan;
 mod results;
 mod run;
@@ -103,6 +107,10 @@ fn dispatch(cli: Cli, style: Style) -> Result<Exit, CommandError> {
         Command::Results { run, output } => results::results(home, run, output, style),
         Command::List { output } => results::list(home, output),
         Command::Stop { run } => results::stop(home, &run),
+        #[cfg(feature = "aws")]
+        Command::Deploy(args) => deploy::deploy(&args),
+        #[cfg(feature = "aws")]
+        Command::Destroy(args) => destroy::destroy(&args),
         Command::Demo => demo::demo(home, style),
         Command::Target(args) => target::target(args),
         Command::Schema => {

@@ -17,6 +17,8 @@ pub mod cli;
 mod clock;
 mod commands;
 mod config_file;
+#[cfg(feature = "aws")]
+pub mod install;
 mod output;
 mod progress;
 

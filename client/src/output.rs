@@ -2,6 +2,8 @@
 
 pub(crate) mod explain;
 mod format;
+#[cfg(feature = "aws")]
+pub(crate) mod install;
 pub(crate) mod plan;
 pub(crate) mod text;
 

@@ -25,6 +25,7 @@ fn help(arguments: &[&str]) -> String {
         // clap wraps to the terminal's width, and shows a variable's value.
         .env("COLUMNS", "100")
         .env_remove("DEATHSTAR_HOME")
+        .env_remove("DEATHSTAR_STACK")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{arguments:?}");
@@ -35,7 +36,9 @@ fn help(arguments: &[&str]) -> String {
 #[test]
 fn help_of_every_command() {
     let mut all = String::new();
-    for command in ["", "run", "plan", "results", "list", "stop", "demo", "target", "schema"] {
+    for command in
+        ["", "run", "plan", "results", "list", "stop", "deploy", "destroy", "demo", "target", "schema"]
+    {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         all += &format!("$ deathstar {}\n\n{}\n", arguments.join(" "), help(&arguments));
     }

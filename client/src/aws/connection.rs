@@ -24,6 +24,13 @@ pub(crate) struct Identity {
     pub(crate) arn: String,
 }
 
+impl Identity {
+    /// Which world of regions this is: `aws`, `aws-cn` and so on.
+    pub(crate) fn partition(&self) -> &str {
+        self.arn.split(':').nth(1).filter(|partition| !partition.is_empty()).unwrap_or("aws")
+    }
+}
+
 impl Connection {
     /// Loads the configuration, for `region` or for the one it names itself.
     ///
@@ -41,7 +48,7 @@ impl Connection {
         let provider = provider.ok_or_else(|| AwsError::new("reach AWS", Why::NoCredentials))?;
         // Asked here, so that their lack is not reported as a failure of
         // whatever needs them first. The clients load them anew.
-        provider.provide_credentials().await.map_err(AwsError::of_credentials)?;
+        provider.provide_credentials().await.map_err(|error| AwsError::of_credentials(&error))?;
         Ok(Self { config, region })
     }
 

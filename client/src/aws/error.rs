@@ -20,8 +20,8 @@ use crate::exit::Exit;
 pub(crate) struct AwsError {
     /// What was being done, to follow "cannot".
     doing: String,
-    /// Why it failed.
-    why: Why,
+    /// Why it failed; boxed, since every call's answer has room for it.
+    why: Box<Why>,
 }
 
 /// Why a call failed.
@@ -110,12 +110,17 @@ where
 impl AwsError {
     /// An error of our own finding.
     pub(crate) fn new(doing: impl Display, why: Why) -> Self {
-        Self { doing: doing.to_string(), why }
+        Self { doing: doing.to_string(), why: Box::new(why) }
+    }
+
+    /// What a service says in the middle of an answer, about one item of many.
+    pub(super) fn said(action: &'static str, doing: impl Display, code: Option<&str>, message: &str) -> Self {
+        Self::new(doing, Why::of_answer(action, 0, code, message))
     }
 
     /// Why credentials could not be had.
-    pub(super) fn of_credentials(error: CredentialsError) -> Self {
-        let why = match &error {
+    pub(super) fn of_credentials(error: &CredentialsError) -> Self {
+        let why = match error {
             CredentialsError::CredentialsNotLoaded(_) => Why::NoCredentials,
             // What helps is the innermost cause: the file, or the token.
             other => Why::CredentialsFailed(innermost(other)),
@@ -130,15 +135,20 @@ impl AwsError {
 
     /// The service's error code, when it is one that says nothing in general.
     pub(crate) fn code(&self) -> Option<&str> {
-        match &self.why {
+        match &*self.why {
             Why::Refused { code, .. } => Some(code),
             _ => None,
         }
     }
 
+    /// Whether it may go well if it is tried again.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(*self.why, Why::Unreachable(_) | Why::Throttled(_) | Why::Garbled(_))
+    }
+
     /// How the command ends: whatever the user can mend is bad input.
     pub(crate) fn exit(&self) -> Exit {
-        match &self.why {
+        match &*self.why {
             Why::Throttled(_) | Why::Refused { .. } | Why::Garbled(_) | Why::Stack { denied: None, .. } => {
                 Exit::Broken
             }
@@ -148,7 +158,7 @@ impl AwsError {
 
     /// What the user may do about it.
     pub(crate) fn hint(&self) -> Option<String> {
-        let hint = match &self.why {
+        let hint = match &*self.why {
             Why::NoRegion => "name it with --region, AWS_REGION, or `region` in the profile",
             Why::NoCredentials => {
                 "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; `aws configure` and `aws sso login` make profiles"
@@ -201,7 +211,8 @@ impl Permission {
         Self { action: action.to_owned(), resource: None, because: None }
     }
 
-    fn hint(&self) -> String {
+    /// What the user may do about it.
+    pub(crate) fn hint(&self) -> String {
         if self.because.is_some() {
             format!("a policy forbids {}; only whoever keeps that policy can change it", self.action)
         } else {
