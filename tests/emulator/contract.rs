@@ -7,7 +7,6 @@ mod functions;
 mod table;
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
@@ -21,7 +20,8 @@ use deathstar_controller::embedded::table::SqliteTable;
 use deathstar_worker::aws::table::DynamoWorkerTable;
 use tempfile::TempDir;
 
-use crate::ministack::{Ministack, free_port};
+use crate::account::Account;
+use crate::ministack::REGION;
 
 /// Runs every fact of the table against every adapter, each on a table of its
 /// own that is empty.
@@ -41,7 +41,7 @@ macro_rules! for_every_table {
             $(
                 #[tokio::test]
                 async fn $fact() {
-                    let (table, worker) = super::dynamodb(stringify!($fact)).await;
+                    let (table, worker) = super::dynamodb().await;
                     super::table::$fact(&table, &worker).await;
                 }
             )*
@@ -87,7 +87,7 @@ macro_rules! for_every_platform {
             $(
                 #[tokio::test]
                 async fn $fact() {
-                    let (_folder, functions) = super::lambda(stringify!($fact)).await;
+                    let (_folder, functions) = super::lambda().await;
                     super::functions::$fact(&functions).await;
                 }
             )*
@@ -112,25 +112,17 @@ fn in_process() -> InProcessFunctions {
     InProcessFunctions::new(Limits::default(), Box::new(|_| unreachable!("none is invoked")))
 }
 
-/// The emulator for facts, without a proxy; it goes with this process.
-fn emulator() -> &'static Ministack {
-    static EMULATOR: OnceLock<Ministack> = OnceLock::new();
-    EMULATOR.get_or_init(|| {
-        let port = free_port();
-        Ministack::start(port, &format!("http://127.0.0.1:{port}"), &[])
-    })
+/// A client's configuration for an account of its own.
+async fn configuration() -> SdkConfig {
+    let account = Account::new();
+    let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(account.server().url());
+    let credentials = aws_sdk_dynamodb::config::Credentials::new(account.id(), "test", None, None, "a test");
+    config.credentials_provider(credentials).region(Region::new(REGION)).load().await
 }
 
-/// A client's configuration for the emulator. Regions do not see each other.
-async fn configuration(region: &str) -> SdkConfig {
-    let url = format!("http://{}", emulator().address());
-    let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "a test");
-    let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(url);
-    config.credentials_provider(credentials).region(Region::new(region.to_owned())).load().await
-}
-
-async fn dynamodb(name: &str) -> (DynamoTable, DynamoWorkerTable) {
-    let client = aws_sdk_dynamodb::Client::new(&configuration("us-east-1").await);
+async fn dynamodb() -> (DynamoTable, DynamoWorkerTable) {
+    let client = aws_sdk_dynamodb::Client::new(&configuration().await);
+    let name = "contract";
     let key = |name: &str, kind| {
         let attribute = AttributeDefinition::builder().attribute_name(name);
         let element = KeySchemaElement::builder().attribute_name(name).key_type(kind);
@@ -143,11 +135,9 @@ async fn dynamodb(name: &str) -> (DynamoTable, DynamoWorkerTable) {
     (DynamoTable::new(client.clone(), name.to_owned()), DynamoWorkerTable::new(client, name.to_owned(), 0))
 }
 
-/// Functions of a region of their own.
-async fn lambda(fact: &str) -> (TempDir, LambdaFunctions) {
-    let regions = ["eu-west-1", "eu-west-2", "eu-central-1", "us-west-2"];
-    let region = regions[fact.len() % regions.len()];
-    let client = aws_sdk_lambda::Client::new(&configuration(region).await);
+/// Functions of an account of their own.
+async fn lambda() -> (TempDir, LambdaFunctions) {
+    let client = aws_sdk_lambda::Client::new(&configuration().await);
     let folder = tempfile::tempdir().unwrap();
     let package: PathBuf = folder.path().join("worker.zip");
     // Nobody invokes it: an empty archive, which is its end record alone.
@@ -157,5 +147,5 @@ async fn lambda(fact: &str) -> (TempDir, LambdaFunctions) {
         log_group: "/deathstar/contract".to_owned(),
         package,
     };
-    (folder, LambdaFunctions::new(client, fact.to_owned(), making))
+    (folder, LambdaFunctions::new(client, "contract".to_owned(), making))
 }

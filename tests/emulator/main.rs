@@ -4,8 +4,9 @@
 //! [`ministack`] is the emulator, one process for all tests of this program;
 //! [`account`] is a test's own account in it, so that tests cannot see each
 //! other; [`proxy`] is what every call of a client or of a function passes, and
-//! where a call is refused, delayed, lost or doubled on cue. The rest are
-//! tests, by theme.
+//! where a call is refused, delayed, lost or doubled on cue; [`cloud`] is
+//! DeathStar installed in an account. The rest are tests, by theme;
+//! [`contract`] is what the adapters of both modes must do alike.
 //!
 //! What the emulator cannot show, these tests do not claim. It lets state
 //! machines, rules and schedules call functions inside its own process, past
@@ -18,6 +19,7 @@
 )]
 
 mod account;
+mod cloud;
 #[path = "../end_to_end/clock.rs"]
 mod clock;
 mod fault;
@@ -26,6 +28,8 @@ mod ministack;
 mod operation;
 mod proxy;
 
+mod contract;
 mod faults_on_cue;
 mod functions;
 mod isolation;
+mod runs;
