@@ -276,7 +276,7 @@ fn worker_code<T: Transport + 'static>(
 
 /// The controller's table as workers see it.
 #[derive(Debug, Clone)]
-struct EmbeddedWorkerTable(SqliteTable);
+pub struct EmbeddedWorkerTable(pub SqliteTable);
 
 impl WorkerTable for EmbeddedWorkerTable {
     async fn plan(&self, run: &RunId) -> Result<Plan, TaskError> {

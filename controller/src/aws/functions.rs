@@ -38,6 +38,9 @@ const CALLS_PER_S: f64 = 8.0;
 /// definition gives a worker.
 const TIMEOUT_S: i32 = 900;
 
+/// The longest name of a function, in characters.
+const NAME_LENGTH: usize = 64;
+
 /// Invocations that the run itself needs beside its workers: the controller, and
 /// one more for a janitor or a rule at the same time.
 const RESERVE: i32 = 2;
@@ -141,6 +144,13 @@ impl Functions for LambdaFunctions {
     }
 
     async fn create(&self, spec: &FunctionSpec) -> Result<(), TaskError> {
+        let length = spec.name.len();
+        if length == 0 || length > NAME_LENGTH {
+            let name = &spec.name;
+            return Err(TaskError::OverLimit(format!(
+                "function name {name:?} has {length} characters; the limit is {NAME_LENGTH}"
+            )));
+        }
         let creation = self.creation(spec).await?;
         self.turns.wait().await;
         match creation.send().await {

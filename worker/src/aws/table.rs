@@ -41,7 +41,7 @@ type Item = HashMap<String, AttributeValue>;
 pub struct DynamoWorkerTable {
     client: Client,
     name: String,
-    /// The worker's bucket.
+    /// The bucket of the worker that reads.
     bucket: u32,
 }
 
@@ -107,16 +107,6 @@ impl DynamoWorkerTable {
         Ok(chunks)
     }
 
-    /// A row of this worker's to be, with its expiry.
-    fn row(&self, run: &RunId, sk: String) -> Item {
-        let pk = AttributeValue::S(rows::work_partition(run, self.bucket));
-        HashMap::from([
-            ("pk".to_owned(), pk),
-            ("sk".to_owned(), AttributeValue::S(sk)),
-            ("expires".to_owned(), expires()),
-        ])
-    }
-
     fn failed<E, R>(&self, error: &SdkError<E, R>) -> TaskError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -143,7 +133,7 @@ impl WorkerTable for DynamoWorkerTable {
     }
 
     async fn claim(&self, slice: &SliceId, token: &str) -> Result<Claim, TaskError> {
-        let mut item = self.row(&slice.run, rows::claim(slice));
+        let mut item = row(slice, rows::claim(slice));
         item.insert("token".to_owned(), text(token));
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
         let put = put
@@ -170,8 +160,7 @@ impl WorkerTable for DynamoWorkerTable {
     /// The end with the totals of its first requests only: whoever waits for it
     /// wants to know when.
     async fn slice_end(&self, slice: &SliceId) -> Result<Option<SliceEnd>, TaskError> {
-        let pk = rows::work_partition(&slice.run, self.bucket);
-        let item = self.get(&pk, &rows::chunk(&rows::end(slice), 0)).await?;
+        let item = self.get(&partition(slice), &rows::chunk(&rows::end(slice), 0)).await?;
         let body = item.as_ref().and_then(|item| string(item, "body"));
         body.map(|body| parse("a slice's end", body)).transpose()
     }
@@ -181,7 +170,7 @@ impl WorkerTable for DynamoWorkerTable {
         for window in windows {
             let key = rows::window(window.at, slice);
             for (number, body) in rows::split_window(&window)?.into_iter().enumerate() {
-                let mut item = self.row(&slice.run, rows::chunk(&key, number));
+                let mut item = row(slice, rows::chunk(&key, number));
                 item.insert("body".to_owned(), AttributeValue::S(body));
                 items.push(item);
             }
@@ -194,7 +183,7 @@ impl WorkerTable for DynamoWorkerTable {
         let parts = bodies.len();
         let key = rows::end(slice);
         let item = |(number, body)| {
-            let mut item = self.row(&slice.run, rows::chunk(&key, number));
+            let mut item = row(slice, rows::chunk(&key, number));
             item.insert("body".to_owned(), AttributeValue::S(body));
             item.insert("parts".to_owned(), AttributeValue::N(parts.to_string()));
             item
@@ -225,12 +214,11 @@ impl WorkerTable for DynamoWorkerTable {
     }
 
     async fn vote(&self, slice: &SliceId) -> Result<u32, TaskError> {
-        let pk = rows::work_partition(&slice.run, self.bucket);
         let updated = self
             .client
             .update_item()
             .table_name(&self.name)
-            .key("pk", AttributeValue::S(pk))
+            .key("pk", AttributeValue::S(partition(slice)))
             .key("sk", text(rows::VOTES))
             .update_expression("ADD shards :s SET expires = :e")
             .expression_attribute_values(":s", AttributeValue::Ns(vec![slice.shard.to_string()]))
@@ -240,7 +228,8 @@ impl WorkerTable for DynamoWorkerTable {
             .await
             .map_err(|error| self.failed(&error))?;
         let mut votes = updated.attributes.as_ref().map_or(0, votes_in);
-        for bucket in (0..BUCKETS).filter(|bucket| *bucket != self.bucket) {
+        let others = (0..BUCKETS).filter(|bucket| *bucket != rows::bucket_of(slice.shard));
+        for bucket in others {
             let pk = rows::work_partition(&slice.run, bucket);
             votes += self.get(&pk, rows::VOTES).await?.as_ref().map_or(0, votes_in);
         }
@@ -264,6 +253,20 @@ impl WorkerTable for DynamoWorkerTable {
         }
         Ok(())
     }
+}
+
+/// The partition in which a slice's rows are.
+fn partition(slice: &SliceId) -> String {
+    rows::work_partition(&slice.run, rows::bucket_of(slice.shard))
+}
+
+/// A row of a slice's, with its expiry.
+fn row(slice: &SliceId, sk: String) -> Item {
+    HashMap::from([
+        ("pk".to_owned(), AttributeValue::S(partition(slice))),
+        ("sk".to_owned(), AttributeValue::S(sk)),
+        ("expires".to_owned(), expires()),
+    ])
 }
 
 fn votes_in(item: &Item) -> u32 {

@@ -49,6 +49,12 @@ const TASKS: &[Task] = &[
         run: suite::bless,
     },
     Task {
+        name: "tools",
+        arguments: "",
+        help: "Install what the tests need and cargo does not bring, as `test` does",
+        run: tools::run,
+    },
+    Task {
         name: "memory",
         arguments: "[--seconds N]",
         help: "Run 2,000/s for 10 minutes; memory may grow by less than 8 MiB after the first minute",
@@ -102,7 +108,7 @@ fn print_help(out: &mut impl Write) {
         text += &format!("  {usage:<22} {}\n", task.help);
     }
     text += "\nEverything is built with the release profile, the one profile of the project, into target/.\n\
-             Tools that the tests need go to target/tools; npm is installed if it is missing (Debian).\n\
+             Tools that the tests need go to target/tools; npm and Python are installed if missing (Debian).\n\
              DEATHSTAR_BIN names another deathstar for `memory` and `start` to measure.\n\
              Exit code: 0 when all is well, 1 when the task failed, 2 for a task that does not exist.\n";
     // Whoever closed the pipe has read enough.

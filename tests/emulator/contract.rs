@@ -1,0 +1,161 @@
+//! What every adapter of a port must do, whichever technology it speaks.
+//!
+//! Facts are functions over ports; each runs against the adapters of embedded
+//! mode and against those of AWS mode, on the emulator.
+
+mod functions;
+mod table;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use deathstar::embedded::EmbeddedWorkerTable;
+use deathstar_controller::aws::functions::{LambdaFunctions, Making};
+use deathstar_controller::aws::table::DynamoTable;
+use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};
+use deathstar_controller::embedded::table::SqliteTable;
+use deathstar_worker::aws::table::DynamoWorkerTable;
+use tempfile::TempDir;
+
+use crate::ministack::{Ministack, free_port};
+
+/// Runs every fact of the table against every adapter, each on a table of its
+/// own that is empty.
+macro_rules! for_every_table {
+    ($($fact:ident)*) => {
+        mod sqlite {
+            $(
+                #[tokio::test]
+                async fn $fact() {
+                    let (_folder, table) = super::sqlite();
+                    let worker = super::EmbeddedWorkerTable(table.clone());
+                    super::table::$fact(&table, &worker).await;
+                }
+            )*
+        }
+        mod dynamodb {
+            $(
+                #[tokio::test]
+                async fn $fact() {
+                    let (table, worker) = super::dynamodb(stringify!($fact)).await;
+                    super::table::$fact(&table, &worker).await;
+                }
+            )*
+        }
+    };
+}
+
+for_every_table! {
+    a_config_comes_back_as_it_was_stored
+    a_run_is_claimed_by_one_execution
+    a_plan_belongs_to_a_claimed_run
+    workers_read_what_the_controller_wrote
+    rounds_come_in_order_and_are_replaced
+    the_ledger_only_moves_forwards
+    nothing_is_intended_for_a_run_that_is_over
+    a_slice_is_claimed_by_one_invocation
+    nothing_is_claimed_in_a_run_that_is_over
+    the_first_reason_to_stop_is_kept
+    workers_stop_when_anyone_asked_for_it
+    each_worker_votes_once
+    windows_come_in_pages_and_in_order
+    windows_of_many_workers_and_requests_come_whole
+    a_window_is_replaced_by_its_later_state
+    a_slice_ends_once_for_all
+    ends_of_slices_come_in_pages
+    runs_come_with_the_newest_first
+    a_report_gives_the_run_its_verdict
+    runs_do_not_see_each_other
+}
+
+/// Runs every fact of functions against every platform, each without functions.
+macro_rules! for_every_platform {
+    ($($fact:ident)*) => {
+        mod in_process {
+            $(
+                #[tokio::test(start_paused = true)]
+                async fn $fact() {
+                    super::functions::$fact(&super::in_process()).await;
+                }
+            )*
+        }
+        mod lambda {
+            $(
+                #[tokio::test]
+                async fn $fact() {
+                    let (_folder, functions) = super::lambda(stringify!($fact)).await;
+                    super::functions::$fact(&functions).await;
+                }
+            )*
+        }
+    };
+}
+
+for_every_platform! {
+    a_function_becomes_active
+    creating_and_deleting_may_be_repeated
+    functions_are_listed_by_prefix
+    a_name_that_is_too_long_is_refused
+}
+
+fn sqlite() -> (TempDir, SqliteTable) {
+    let folder = tempfile::tempdir().unwrap();
+    let table = SqliteTable::open(&folder.path().join("runs.db")).unwrap();
+    (folder, table)
+}
+
+fn in_process() -> InProcessFunctions {
+    InProcessFunctions::new(Limits::default(), Box::new(|_| unreachable!("none is invoked")))
+}
+
+/// The emulator for facts, without a proxy; it goes with this process.
+fn emulator() -> &'static Ministack {
+    static EMULATOR: OnceLock<Ministack> = OnceLock::new();
+    EMULATOR.get_or_init(|| {
+        let port = free_port();
+        Ministack::start(port, &format!("http://127.0.0.1:{port}"), &[])
+    })
+}
+
+/// A client's configuration for the emulator. Regions do not see each other.
+async fn configuration(region: &str) -> SdkConfig {
+    let url = format!("http://{}", emulator().address());
+    let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "a test");
+    let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(url);
+    config.credentials_provider(credentials).region(Region::new(region.to_owned())).load().await
+}
+
+async fn dynamodb(name: &str) -> (DynamoTable, DynamoWorkerTable) {
+    let client = aws_sdk_dynamodb::Client::new(&configuration("us-east-1").await);
+    let key = |name: &str, kind| {
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        let element = KeySchemaElement::builder().attribute_name(name).key_type(kind);
+        (attribute.attribute_type(ScalarAttributeType::S).build().unwrap(), element.build().unwrap())
+    };
+    let (pk, sk) = (key("pk", KeyType::Hash), key("sk", KeyType::Range));
+    let create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    let create = create.attribute_definitions(pk.0).attribute_definitions(sk.0);
+    create.key_schema(pk.1).key_schema(sk.1).send().await.unwrap();
+    (DynamoTable::new(client.clone(), name.to_owned()), DynamoWorkerTable::new(client, name.to_owned(), 0))
+}
+
+/// Functions of a region of their own.
+async fn lambda(fact: &str) -> (TempDir, LambdaFunctions) {
+    let regions = ["eu-west-1", "eu-west-2", "eu-central-1", "us-west-2"];
+    let region = regions[fact.len() % regions.len()];
+    let client = aws_sdk_lambda::Client::new(&configuration(region).await);
+    let folder = tempfile::tempdir().unwrap();
+    let package: PathBuf = folder.path().join("worker.zip");
+    // Nobody invokes it: an empty archive, which is its end record alone.
+    std::fs::write(&package, [b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
+    let making = Making {
+        role: "arn:aws:iam::000000000000:role/worker".to_owned(),
+        log_group: "/deathstar/contract".to_owned(),
+        package,
+    };
+    (folder, LambdaFunctions::new(client, fact.to_owned(), making))
+}
