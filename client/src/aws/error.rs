@@ -119,8 +119,8 @@ impl AwsError {
     }
 
     /// Why credentials could not be had.
-    pub(super) fn of_credentials(error: CredentialsError) -> Self {
-        let why = match &error {
+    pub(super) fn of_credentials(error: &CredentialsError) -> Self {
+        let why = match error {
             CredentialsError::CredentialsNotLoaded(_) => Why::NoCredentials,
             // What helps is the innermost cause: the file, or the token.
             other => Why::CredentialsFailed(innermost(other)),

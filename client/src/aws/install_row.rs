@@ -3,13 +3,11 @@
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use deathstar_statemachine::table::rows::INSTALL;
 
 use super::connection::Connection;
 use super::error::{AwsError, Why, failed};
 use crate::install::{Install, StackName};
-
-/// The row's `pk` and `sk`.
-const KEY: &str = "install";
 
 /// Writes it.
 ///
@@ -20,7 +18,9 @@ pub(crate) async fn write(connection: &Connection, install: &Install) -> Result<
     let body = serde_json::to_string(install);
     let body = body.map_err(|error| AwsError::new(&doing, Why::Garbled(error.to_string())))?;
     let put = Client::new(connection.config()).put_item().table_name(install.stack.as_str());
-    let put = put.item("pk", AttributeValue::S(KEY.to_owned())).item("sk", AttributeValue::S(KEY.to_owned()));
+    let put = put
+        .item("pk", AttributeValue::S(INSTALL.to_owned()))
+        .item("sk", AttributeValue::S(INSTALL.to_owned()));
     put.item("body", AttributeValue::S(body)).send().await.map_err(failed("dynamodb:PutItem", doing))?;
     Ok(())
 }
@@ -33,7 +33,8 @@ pub(crate) async fn write(connection: &Connection, install: &Install) -> Result<
 pub(crate) async fn read(connection: &Connection, stack: &StackName) -> Result<Option<Install>, AwsError> {
     let doing = format!("read the table {stack}");
     let get = Client::new(connection.config()).get_item().table_name(stack.as_str()).consistent_read(true);
-    let get = get.key("pk", AttributeValue::S(KEY.to_owned())).key("sk", AttributeValue::S(KEY.to_owned()));
+    let get =
+        get.key("pk", AttributeValue::S(INSTALL.to_owned())).key("sk", AttributeValue::S(INSTALL.to_owned()));
     let answer = match get.send().await.map_err(failed("dynamodb:GetItem", &doing)) {
         Err(error) if error.code() == Some("ResourceNotFoundException") => return Ok(None),
         other => other?,

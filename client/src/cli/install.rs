@@ -1,5 +1,7 @@
 //! Arguments of the commands that install DeathStar on AWS.
 
+#![allow(clippy::doc_markdown, reason = "these comments are the help, shown as it is written")]
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
