@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use deathstar::target::{TargetArgs, TargetConfig, ThreadTarget, spawn_on_thread};
 use serde_json::{Value, json};
@@ -45,10 +46,8 @@ pub(crate) fn built(name: &str) -> PathBuf {
 fn packages() -> &'static Path {
     static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
     PACKAGES.get_or_init(|| {
-        let folder = std::env::var_os("DEATHSTAR_PACKAGES").map_or_else(
-            || built("").parent().unwrap().join("packages"),
-            PathBuf::from,
-        );
+        let folder = std::env::var_os("DEATHSTAR_PACKAGES")
+            .map_or_else(|| built("").parent().unwrap().join("packages"), PathBuf::from);
         assert!(
             folder.join("controller.zip").exists(),
             "{} is missing; `cargo dev test` makes it, and then runs this test",
@@ -125,7 +124,9 @@ impl Cloud {
     /// The state of a run's execution.
     pub(crate) fn status(&self, run: &str) -> String {
         let arn = self.execution(run);
-        let told = self.account.ask("AWSStepFunctions.DescribeExecution", &json!({ "executionArn": arn }).to_string());
+        let told = self
+            .account
+            .ask("AWSStepFunctions.DescribeExecution", &json!({ "executionArn": arn }).to_string());
         told["status"].as_str().unwrap().to_owned()
     }
 
@@ -135,21 +136,27 @@ impl Cloud {
 
     /// Waits until a run's execution has ended; says how.
     pub(crate) fn ended(&self, run: &str) -> String {
-        clock::wait_for("the execution to end", || Some(self.status(run)).filter(|status| status != "RUNNING"))
+        clock::wait_for("the execution to end", || {
+            Some(self.status(run)).filter(|status| status != "RUNNING")
+        })
     }
 
     /// Invokes the controller.
     pub(crate) fn invoke(&self, function: &str, payload: &Value) -> Value {
         let first = format!("POST /2015-03-31/functions/{function}/invocations");
-        let request =
-            self.account.request(&first, &[("content-type", "application/json")], payload.to_string().as_bytes());
+        let request = self.account.request(
+            &first,
+            &[("content-type", "application/json")],
+            payload.to_string().as_bytes(),
+        );
         let answer = self.account.send(&request).unwrap();
         serde_json::from_slice(answer.body()).unwrap_or(Value::Null)
     }
 
     /// The worker functions that there are, by name.
     pub(crate) fn functions(&self) -> Vec<String> {
-        let answer = self.account.send(&self.account.request("GET /2015-03-31/functions/", &[], b"")).unwrap();
+        let answer =
+            self.account.send(&self.account.request("GET /2015-03-31/functions/", &[], b"")).unwrap();
         let listed: Value = serde_json::from_slice(answer.body()).unwrap();
         let names = listed["Functions"].as_array().unwrap().iter();
         let names = names.map(|function| function["FunctionName"].as_str().unwrap().to_owned());
@@ -158,7 +165,8 @@ impl Cloud {
 
     /// The dead-man's switches that there are, by name.
     pub(crate) fn switches(&self) -> Vec<String> {
-        let request = self.account.request("GET /schedules?ScheduleGroup=deathstar&NamePrefix=run-", &[], b"");
+        let request =
+            self.account.request("GET /schedules?ScheduleGroup=deathstar&NamePrefix=run-", &[], b"");
         let answer = self.account.send(&request).unwrap();
         let listed: Value = serde_json::from_slice(answer.body()).unwrap();
         let names = listed["Schedules"].as_array().unwrap().iter();
@@ -205,12 +213,6 @@ fn tail(log: &str) -> String {
 
 /// A target that answers within a millisecond and counts.
 pub(crate) fn target() -> ThreadTarget {
-    use clap::Parser;
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: TargetArgs,
-    }
-    let line = Line::parse_from(["target", "--port", "0", "--service", "1ms"]);
-    spawn_on_thread(TargetConfig::try_from(line.args).unwrap()).unwrap()
+    let args = TargetArgs { service: Duration::from_millis(1), servers: 1000, ..TargetArgs::default() };
+    spawn_on_thread(TargetConfig::try_from(args).unwrap()).unwrap()
 }

@@ -19,9 +19,9 @@
 )]
 
 mod account;
-mod cloud;
 #[path = "../end_to_end/clock.rs"]
 mod clock;
+mod cloud;
 mod fault;
 mod message;
 mod ministack;

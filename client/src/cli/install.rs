@@ -103,6 +103,10 @@ pub struct SettingArgs {
     #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = ADVANCED)]
     pub slice: Option<Duration>,
 
+    /// How long it may take from the plan to the first request; later, a run is overdue [default: 20m]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = ADVANCED)]
+    pub setup: Option<Duration>,
+
     /// How long after its planned end a run is torn down by force [default: 300s]
     #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = ADVANCED)]
     pub grace: Option<Duration>,

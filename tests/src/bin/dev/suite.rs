@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use crate::launch::built_binary;
-use crate::{Failure, cargo, must, no_arguments, say, text_of, tools};
+use crate::{Failure, cargo, must, no_arguments, package, say, text_of, tools};
 
 /// What every build and test of the whole workspace is asked for. One set of
 /// flags, so that nothing is built twice.
@@ -36,7 +36,7 @@ fn run_tests(arguments: &[String], environment: Option<(&str, &str)>) -> Result<
     must(cargo().arg("build").args(WORKSPACE).args(["--bins", "--tests"]))?;
     let mut command = cargo();
     command.arg("test").args(WORKSPACE).arg("--no-fail-fast").args(arguments);
-    command.env("DEATHSTAR_BIN", built_binary()?).envs(environment);
+    command.env("DEATHSTAR_BIN", built_binary()?).env("DEATHSTAR_PACKAGES", package::make()?).envs(environment);
     let (summary, success) = watch(&mut command)?;
     // The very last line, alone: whoever runs this unseen looks for it.
     let _ = writeln!(std::io::stdout(), "{summary}");
