@@ -216,11 +216,10 @@ fn events_of(state: &Value) -> u64 {
     match state["Type"].as_str().unwrap() {
         // Entered, scheduled, started, succeeded, exited.
         "Task" => 5,
-        // Entered, started, succeeded, exited.
-        "Parallel" => 4,
         // These, and the run of the children: started, succeeded.
         "Map" if state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED" => 6,
-        "Map" => 4,
+        // Entered, started, succeeded, exited.
+        "Map" | "Parallel" => 4,
         // Entered, exited.
         "Pass" | "Choice" | "Wait" => 2,
         // Entered, exited; the end of the execution.
