@@ -652,6 +652,11 @@ mod tests {
             ("MaxRate", "1000"),
             ("MaxWorkers", "100"),
             ("MaxUsd", "2.5"),
+            ("Lead", "500ms"),
+            ("Checkpoint", "5s"),
+            ("Slice", "10m"),
+            ("Setup", "20m"),
+            ("Grace", "300s"),
         ]);
         let outputs = parameters(&[
             ("ControllerArn", "c"),
@@ -670,6 +675,7 @@ mod tests {
                 "scheduler_role_arn": "r", "log_group": "/deathstar/deathstar",
                 "allow": ["a.example.com", "*.b.example.com"], "max_rate": 1000, "max_workers": 100,
                 "max_usd": 2.5, "secrets": [],
+                "lead": "500ms", "checkpoint": "5s", "slice": "10m", "setup": "20m", "grace": "5m",
             })
         );
         assert_eq!(Install::of(&stack, &place(), &given, &Parameters::new()), Err("ControllerArn"));

@@ -19,6 +19,7 @@
 )]
 
 mod account;
+mod aws;
 #[path = "../end_to_end/clock.rs"]
 mod clock;
 mod cloud;
