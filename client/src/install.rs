@@ -1,7 +1,7 @@
 //! What an installation on AWS is: its name, its settings, and the row in its
 //! table that every other command starts from.
 //!
-//! It asks nobody anything: [`crate::aws`] does, and `commands/deploy.rs` says
+//! It asks nobody anything: `aws` does, and `commands/deploy.rs` says
 //! in which order.
 
 use std::collections::BTreeMap;
