@@ -4,6 +4,7 @@
 //! mode and against those of AWS mode, on the emulator.
 
 mod functions;
+mod scale;
 mod table;
 
 use deathstar::embedded::EmbeddedWorkerTable;
@@ -23,7 +24,7 @@ macro_rules! for_every_table {
                 async fn $fact() {
                     let (_folder, table) = super::sqlite();
                     let worker = super::EmbeddedWorkerTable(table.clone());
-                    super::table::$fact(&table, &worker).await;
+                    super::facts::$fact(&table, &worker).await;
                 }
             )*
         }
@@ -32,7 +33,7 @@ macro_rules! for_every_table {
                 #[tokio::test]
                 async fn $fact() {
                     let (table, worker) = super::dynamodb().await;
-                    super::table::$fact(&table, &worker).await;
+                    super::facts::$fact(&table, &worker).await;
                 }
             )*
         }
@@ -60,6 +61,21 @@ for_every_table! {
     runs_come_with_the_newest_first
     a_report_gives_the_run_its_verdict
     runs_do_not_see_each_other
+    a_run_may_be_over_before_it_is_claimed
+    a_run_may_be_stopped_before_it_is_claimed
+    the_first_reason_is_kept_whoever_gives_it
+    a_slice_has_one_winner_of_many_at_once
+    of_many_votes_at_once_the_last_is_told_of_all
+    what_is_larger_than_a_row_comes_back_whole
+    a_window_of_many_requests_is_replaced_by_its_later_state
+    ends_that_are_larger_than_a_page_come_whole
+    a_round_is_seen_by_workers_as_it_was_decided
+}
+
+/// All facts of the table, wherever they are.
+mod facts {
+    pub(super) use super::scale::*;
+    pub(super) use super::table::*;
 }
 
 /// Runs every fact of functions against every platform, each without functions.
