@@ -8,6 +8,7 @@
 //! ```
 //!
 //! - [`config`] reads what the user wrote; [`load`], [`slo`] and [`units`] are its words.
+//! - [`secret`] names what a config refers to and does not hold.
 //! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
@@ -37,6 +38,7 @@ pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod schedule;
+pub mod secret;
 pub mod slo;
 pub mod table;
 pub mod units;
