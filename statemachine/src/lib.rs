@@ -9,7 +9,8 @@
 //!
 //! - [`config`] reads what the user wrote; [`load`], [`slo`] and [`units`] are its words.
 //! - [`secret`] names what a config refers to and does not hold.
-//! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers.
+//! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers,
+//!   and [`cost`] says what that costs.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
@@ -27,6 +28,7 @@
 
 pub mod asl;
 pub mod config;
+pub mod cost;
 pub mod error;
 pub mod histogram;
 pub mod ids;

@@ -299,23 +299,26 @@ pub(crate) fn percent_encoded(value: &str) -> String {
         .collect()
 }
 
-/// Why references of a config can have no value in a mode, `embedded` or `aws`:
-/// a sentence for each; none when all of them can.
+/// Why a reference has no value in a mode, `embedded` or `aws`; `None` where it
+/// has.
+#[must_use]
+pub fn refusal(reference: &Reference, mode: &str) -> Option<String> {
+    match (mode, reference) {
+        ("aws", Reference::Env(_)) => Some(format!(
+            "{reference} is a variable of your machine, and this runs on AWS: put the value into SSM or Secrets Manager and write ${{secret:ssm:/PATH}} or ${{secret:secretsmanager:NAME}}"
+        )),
+        ("embedded", Reference::Ssm(_) | Reference::SecretsManager { .. }) => Some(format!(
+            "{reference} is resolved on AWS, where the role of the workers reads it; on this machine use ${{env:NAME}}"
+        )),
+        _ => None,
+    }
+}
+
+/// Why references of a config have no value in a mode: a sentence for each of
+/// these; none when all of them have.
 #[must_use]
 pub fn unresolvable(config: &Config, mode: &str) -> Vec<String> {
-    config
-        .references()
-        .iter()
-        .filter_map(|reference| match (mode, reference) {
-            ("aws", Reference::Env(_)) => Some(format!(
-                "{reference} is a variable of your machine, and this runs on AWS: put the value into SSM or Secrets Manager and write ${{secret:ssm:/PATH}} or ${{secret:secretsmanager:NAME}}"
-            )),
-            ("embedded", Reference::Ssm(_) | Reference::SecretsManager { .. }) => Some(format!(
-                "{reference} is resolved on AWS, where the role of the workers reads it; on this machine use ${{env:NAME}}"
-            )),
-            _ => None,
-        })
-        .collect()
+    config.references().iter().filter_map(|reference| refusal(reference, mode)).collect()
 }
 
 #[cfg(test)]
