@@ -6,6 +6,7 @@
 //! is no loop around a task here.
 
 use std::collections::HashMap;
+use std::env::VarError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +23,12 @@ use deathstar_statemachine::interpreter::{Execution, Failure, Step, StepId, Unti
 use deathstar_statemachine::message::{ConfigRef, Start, WorkerInput};
 use deathstar_statemachine::plan::{Place, Plan};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
+use deathstar_statemachine::secret::{self, Reference, Secret};
 use deathstar_statemachine::table::Claim;
 use deathstar_statemachine::window::Window;
 use deathstar_worker::clock::SystemClock;
 use deathstar_worker::handler;
-use deathstar_worker::ports::{Control, WorkerTable};
+use deathstar_worker::ports::{Control, Secrets, WorkerTable};
 use deathstar_worker::transport::rich::Rich;
 use deathstar_worker::transport::{Transport, TransportError};
 use jiff::{SignedDuration, Timestamp};
@@ -268,7 +270,8 @@ fn worker_code<T: Transport + 'static>(
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| broken(&e))?;
         let table = EmbeddedWorkerTable(table.clone());
-        let work = handler::handle(&table, &SystemClock, &input, &invocation.token, transport.clone());
+        let work =
+            handler::handle(&table, &Environment, &SystemClock, &input, &invocation.token, transport.clone());
         let output = runtime.block_on(work).map_err(|error| failure(&error))?;
         serde_json::to_value(output).map_err(|error| broken(&error))
     })
@@ -315,5 +318,36 @@ impl WorkerTable for EmbeddedWorkerTable {
 
     async fn request_stop(&self, run: &RunId, stop: Stop) -> Result<(), TaskError> {
         self.0.request_stop(run, &stop).await
+    }
+}
+
+/// The environment of this process: where `${env:…}` looks on this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Environment;
+
+impl Environment {
+    /// Why a config cannot be sent from here: a sentence for each value that it
+    /// refers to and that is not there.
+    #[must_use]
+    pub fn lacks(config: &Config) -> Vec<String> {
+        config.references().iter().filter_map(|reference| Self::look_up(reference).err()).collect()
+    }
+
+    fn look_up(reference: &Reference) -> Result<Secret, String> {
+        let Reference::Env(name) = reference else {
+            return Err(secret::refusal(reference, "embedded").unwrap_or_else(|| reference.to_string()));
+        };
+        match std::env::var(name) {
+            Ok(value) => Ok(Secret::new(value)),
+            Err(VarError::NotPresent) => Err(format!("{reference}: the environment has no {name}; set it")),
+            // The error itself would show what is there.
+            Err(VarError::NotUnicode(_)) => Err(format!("{reference}: what {name} holds is not UTF-8 text")),
+        }
+    }
+}
+
+impl Secrets for Environment {
+    async fn resolve(&self, reference: &Reference) -> Result<Secret, TaskError> {
+        Self::look_up(reference).map_err(TaskError::BadConfig)
     }
 }

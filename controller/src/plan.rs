@@ -30,8 +30,11 @@ pub(crate) async fn handle(ports: &impl Ports, input: PlanInput) -> Result<PlanO
 
 fn refused(error: &PlanError) -> TaskError {
     match error {
-        PlanError::MoreWorkersThanArrivals { .. } => TaskError::BadConfig(error.to_string()),
-        PlanError::TooManyWorkers { .. }
+        PlanError::MoreWorkersThanArrivals { .. } | PlanError::References(_) => {
+            TaskError::BadConfig(error.to_string())
+        }
+        PlanError::OverBudget { .. }
+        | PlanError::TooManyWorkers { .. }
         | PlanError::TooFewSockets { .. }
         | PlanError::LoadTooLong { .. }
         | PlanError::TimeoutTooLong { .. } => TaskError::OverLimit(error.to_string()),
@@ -41,7 +44,7 @@ fn refused(error: &PlanError) -> TaskError {
 /// Refuses a plan that this installation does not allow, or that the platform
 /// could not carry, before anything is created for it.
 async fn allow(ports: &impl Ports, plan: &Plan) -> Result<(), TaskError> {
-    let refusals = ports.policy().refusals(plan, 0.0);
+    let refusals = ports.policy().refusals(plan, plan.cost_usd());
     if !refusals.is_empty() {
         let all: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         return Err(TaskError::OverLimit(all.join("; ")));

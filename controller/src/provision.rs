@@ -35,7 +35,7 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, Task
         let spec = FunctionSpec {
             name: fleet.function.clone(),
             run: run.clone(),
-            memory_mb: DEFAULT_MEMORY_MB,
+            memory_mb: plan.config.memory_mb(),
             expires_at,
         };
         ports.functions().create(&spec).await?;
@@ -49,9 +49,6 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, Task
     }
     Ok(Done {})
 }
-
-/// One vCPU; see <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
-const DEFAULT_MEMORY_MB: u32 = 1769;
 
 #[cfg(all(test, feature = "embedded"))]
 mod tests {

@@ -17,6 +17,7 @@ mod schema;
 mod target;
 mod tree;
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::load::{Load, Think};
+use crate::secret::{Reference, Values};
 use crate::slo::{Rule, StopIf};
 pub use problem::{ConfigError, Problems, ShapeError};
 pub use raw::RawConfig;
@@ -49,6 +51,13 @@ pub const MAX_WORKERS: u32 = 10_000;
 pub const MAX_WEIGHT: u64 = 10_000;
 /// The largest sum of the weights of an attack's requests.
 pub const MAX_TOTAL_WEIGHT: u64 = 1_000_000;
+/// How many regions a run may attack from. A stack is of one region, and Step
+/// Functions cannot invoke functions of another. See
+/// <https://docs.aws.amazon.com/step-functions/latest/dg/concepts-access-cross-acct-resources.html>.
+pub const MAX_REGIONS: usize = 1;
+/// A worker's memory when the config does not say, in megabytes: one vCPU. See
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
+pub const DEFAULT_MEMORY_MB: u32 = 1769;
 /// How long a request may take when the config does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_TIMEOUT: (Duration, &str) = (Duration::from_secs(3600), "1h");
@@ -65,6 +74,9 @@ pub struct Config {
     attacks: Vec<Attack>,
     stop_if: Option<StopIf>,
     workers: Workers,
+    memory_mb: u32,
+    /// Distinct, in order; none once they are replaced by their values.
+    references: Vec<Reference>,
 }
 
 /// Whether attacks run side by side or one after another.
@@ -105,8 +117,10 @@ pub struct Attack {
     pub slo: Vec<Rule>,
 }
 
-/// One kind of request of an attack.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One kind of request of an attack. References in its URL, its headers and its
+/// body show as they are written until [`Config::with_values`] replaces them; its
+/// debug output says where it goes, and neither of these.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// Unique within the attack.
     pub name: String,
@@ -122,6 +136,22 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The status that counts as success; without it any status below 400.
     pub expect_status: Option<u16>,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, weight, method, url, headers, body, expect_status } = self;
+        let headers: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Request")
+            .field("name", name)
+            .field("weight", weight)
+            .field("method", method)
+            .field("to", &url.origin().ascii_serialization())
+            .field("headers", &headers)
+            .field("body_len", &body.len())
+            .field("expect_status", expect_status)
+            .finish()
+    }
 }
 
 impl Request {
@@ -145,7 +175,7 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let (tree, mut raw) = read::read(text)?;
         let mut problems = check::inline_body_files(&mut raw, body_file);
-        let checked = check::check(raw);
+        let checked = check::check(raw, None);
         if problems.is_empty()
             && let Ok(config) = checked
         {
@@ -194,6 +224,45 @@ impl Config {
     pub const fn workers(&self) -> Workers {
         self.workers
     }
+
+    /// How much memory a worker has on AWS, in megabytes of 1,024² bytes:
+    /// [`crate::units::MIN_MEMORY_MB`] to [`crate::units::MAX_MEMORY_MB`].
+    #[must_use]
+    pub const fn memory_mb(&self) -> u32 {
+        self.memory_mb
+    }
+
+    /// The AWS region to attack from; without it, the stack's.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.raw.workers.as_ref()?.regions.as_ref()?.first().map(String::as_str)
+    }
+
+    /// The most that the run may cost, in US dollars; zero or more.
+    #[must_use]
+    pub fn max_usd(&self) -> Option<f64> {
+        self.raw.budget.as_ref().map(|budget| budget.max_usd)
+    }
+
+    /// The values that it refers to: distinct, in order.
+    #[must_use]
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// The same config, ready to be sent: every reference is replaced by its
+    /// value. As JSON it is still the document that was read, and what it shows
+    /// holds no value.
+    ///
+    /// # Errors
+    /// When a value is missing, or cannot stand where it would be sent. The
+    /// reference is named, never the value.
+    pub fn with_values(&self, values: &Values) -> Result<Self, Problems> {
+        if self.references.is_empty() {
+            return Ok(self.clone());
+        }
+        check::check(self.raw.clone(), Some(values)).map_err(Problems)
+    }
 }
 
 impl TryFrom<RawConfig> for Config {
@@ -202,7 +271,7 @@ impl TryFrom<RawConfig> for Config {
     /// Checks what was read. A body file that is not inlined is a problem:
     /// see [`RawConfig::with_body_files`].
     fn try_from(raw: RawConfig) -> Result<Self, Problems> {
-        check::check(raw).map_err(Problems)
+        check::check(raw, None).map_err(Problems)
     }
 }
 

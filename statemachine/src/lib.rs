@@ -8,7 +8,9 @@
 //! ```
 //!
 //! - [`config`] reads what the user wrote; [`load`], [`slo`] and [`units`] are its words.
-//! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers.
+//! - [`secret`] names what a config refers to and does not hold.
+//! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers,
+//!   and [`cost`] says what that costs.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
@@ -26,6 +28,7 @@
 
 pub mod asl;
 pub mod config;
+pub mod cost;
 pub mod error;
 pub mod histogram;
 pub mod ids;
@@ -37,6 +40,7 @@ pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod schedule;
+pub mod secret;
 pub mod slo;
 pub mod table;
 pub mod units;

@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::config::{Attack, Config, Order, Workers};
+use crate::cost::display_usd;
 use crate::ids::RunId;
 use crate::load::Load;
 use crate::schedule::{Schedule, Shard, micros};
+use crate::secret::{self, Reference};
 use crate::units::{display_duration, duration_text};
 use crate::window::Grid;
 
@@ -70,6 +72,13 @@ const SHORTEST_SLICE: Duration = Duration::from_secs(60);
 /// <https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>.
 pub const MAX_SLICES: u32 = 1800;
 
+/// Parameters that SSM reads in a second for an account that has not asked for
+/// more. See <https://docs.aws.amazon.com/general/latest/gr/ssm.html>.
+const SSM_PER_SECOND: u64 = 40;
+
+/// More workers than this are kept waiting by SSM for seconds.
+const MANY_READERS_OF_SSM: u32 = 100;
+
 /// A function of the run and the shards it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fleet {
@@ -111,8 +120,20 @@ pub struct Plan {
 }
 
 /// Why a valid config cannot run here.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Error)]
 pub enum PlanError {
+    /// The config refers to values that are not to be had here; a sentence for
+    /// each.
+    #[error("{}", .0.join("; "))]
+    References(Vec<String>),
+    /// Dearer than the config allows.
+    #[error("the run would cost about {} USD; its budget is {} USD (max_usd)", display_usd(*cost), display_usd(*limit))]
+    OverBudget {
+        /// The estimate, in US dollars.
+        cost: f64,
+        /// The most it may cost, in US dollars.
+        limit: f64,
+    },
     /// Some workers would have nothing to do.
     #[error("{workers} workers for {arrivals} arrivals: at least {} would never send anything; the limit is {arrivals}", u64::from(*workers) - arrivals)]
     MoreWorkersThanArrivals {
@@ -174,8 +195,14 @@ impl Plan {
     /// Splits a config over workers, for a place.
     ///
     /// # Errors
-    /// When the workers asked for do not fit the load or the place.
+    /// When the workers asked for do not fit the load or the place, the config
+    /// refers to values that are not to be had there, or it costs more than its
+    /// budget.
     pub fn new(run: RunId, config: Config, place: Place, planned_at: Timestamp) -> Result<Self, PlanError> {
+        let unresolvable = secret::unresolvable(&config, &place.mode);
+        if !unresolvable.is_empty() {
+            return Err(PlanError::References(unresolvable));
+        }
         let arrivals: u64 = config.attacks().iter().map(arrivals_or_users).sum();
         let workers = match config.workers() {
             Workers::Auto => auto_workers(&config, &place, arrivals),
@@ -207,7 +234,7 @@ impl Plan {
             .collect();
         let warnings = warnings(&config, &place, workers, connections);
         let deadline = deadline(&config, &place, load, planned_at);
-        Ok(Self {
+        let plan = Self {
             run,
             config,
             place,
@@ -219,7 +246,12 @@ impl Plan {
             planned_at,
             deadline,
             warnings,
-        })
+        };
+        let cost = plan.cost_usd();
+        match plan.config.max_usd().filter(|limit| cost > *limit) {
+            Some(limit) => Err(PlanError::OverBudget { cost, limit }),
+            None => Ok(plan),
+        }
     }
 
     /// Where each attack lies in the load, in the config's order.
@@ -384,6 +416,16 @@ fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: No
     let sockets = u64::from(connections.get()) * u64::from(workers.get());
     if users > sockets {
         warnings.push(format!("{users} users share {sockets} connections; users will wait for one"));
+    }
+    let parameters = config.references().iter().filter(|one| matches!(one, Reference::Ssm(_))).count();
+    if parameters > 0 && workers.get() > MANY_READERS_OF_SSM {
+        let reads = u64::from(workers.get()) * parameters as u64;
+        warnings.push(format!(
+            "{workers} workers read {parameters} SSM parameter{} at the start of each slice, and SSM answers {SSM_PER_SECOND} a second by default: that takes {} s, and who comes later than the lead of {} drops what was due before; keep it in Secrets Manager, which answers 10,000, or raise SSM's throughput",
+            if parameters == 1 { "" } else { "s" },
+            reads.div_ceil(SSM_PER_SECOND),
+            display_duration(place.lead)
+        ));
     }
     warnings
 }

@@ -373,6 +373,6 @@ pub struct Column {
 /// What a run cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// In US dollars; 0 on the user's own machine.
+    /// What its plan estimated, in US dollars; 0 on the user's own machine.
     pub estimated_usd: f64,
 }

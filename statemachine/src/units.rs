@@ -1,6 +1,6 @@
-//! Numbers that know their unit: arrival rates, durations and ratios, read
-//! from the words a person writes (`500/s`, `250ms`, `0.1%`) and written back
-//! the same way.
+//! Numbers that know their unit: arrival rates, durations, memory and ratios,
+//! read from the words a person writes (`500/s`, `250ms`, `1769MB`, `0.1%`) and
+//! written back the same way.
 //!
 //! Nothing here knows what a test is; `load` and `slo` give the numbers a
 //! meaning.
@@ -225,6 +225,48 @@ pub fn display_duration(duration: Duration) -> String {
     if micros >= 1000 { format!("{}ms", micros as f64 / 1000.0) } else { format!("{micros}us") }
 }
 
+/// The least memory that a worker may have, in megabytes, as Lambda counts them.
+/// See <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
+pub const MIN_MEMORY_MB: u32 = 128;
+
+/// The most memory that a worker may have, in megabytes, as Lambda counts them.
+pub const MAX_MEMORY_MB: u32 = 10_240;
+
+/// Reads an amount of memory such as `1769MB` or `2GB`, in whole megabytes from
+/// [`MIN_MEMORY_MB`] to [`MAX_MEMORY_MB`]. A gigabyte is 1,024 megabytes, as it
+/// is to Lambda.
+///
+/// # Errors
+/// When the text is no number with a unit, no whole number of megabytes, or
+/// outside the range.
+pub fn parse_memory_mb(text: &str) -> Result<u32, UnitError> {
+    let malformed = |what| UnitError::Malformed { text: text.to_owned(), what, example: "1769MB or 2GB" };
+    let bare = text.trim();
+    let (number, per_unit) = match (bare.strip_suffix("MB"), bare.strip_suffix("GB")) {
+        (Some(number), _) => (number, 1),
+        (_, Some(number)) => (number, 1024),
+        _ => return Err(malformed("an amount of memory")),
+    };
+    let milli = thousandths(number.trim()).map_err(|problem| match problem {
+        NumberError::Malformed => malformed("an amount of memory"),
+        NumberError::TooFine => malformed("a whole number of megabytes"),
+    })?;
+    let scaled = u128::from(milli) * per_unit;
+    if !scaled.is_multiple_of(1000) {
+        return Err(malformed("a whole number of megabytes"));
+    }
+    let out_of_range = |problem, limit: u32| UnitError::OutOfRange {
+        text: bare.to_owned(),
+        problem,
+        limit: format!("{limit}MB"),
+    };
+    match u32::try_from(scaled / 1000).unwrap_or(u32::MAX) {
+        ..MIN_MEMORY_MB => Err(out_of_range("too little memory for a worker", MIN_MEMORY_MB)),
+        mb @ ..=MAX_MEMORY_MB => Ok(mb),
+        _ => Err(out_of_range("more memory than a worker can have", MAX_MEMORY_MB)),
+    }
+}
+
 /// Serde adapter for durations written as text, for `#[serde(with = …)]`.
 pub mod duration_text {
     use std::time::Duration;
@@ -333,5 +375,29 @@ mod tests {
         assert_eq!(display_duration(Duration::from_millis(1500)), "1.5s");
         assert_eq!(display_duration(Duration::from_secs(600)), "10m");
         assert_eq!(display_duration(Duration::from_micros(1_234_567)), "1234.567ms");
+    }
+
+    #[test]
+    fn memory_is_whole_megabytes_within_what_lambda_has() {
+        for (text, mb) in [
+            ("1769MB", 1769),
+            ("128 MB", 128),
+            ("2GB", 2048),
+            ("1.5GB", 1536),
+            ("10GB", 10_240),
+            ("10,240MB", 10_240),
+        ] {
+            assert_eq!(parse_memory_mb(text), Ok(mb), "{text}");
+        }
+        for text in ["1769", "2gb", "2TB", "MB", "-1MB", "1.5MB", "0.7GB", "0.1234GB", ""] {
+            assert!(matches!(parse_memory_mb(text), Err(UnitError::Malformed { .. })), "{text}");
+        }
+        for (text, message) in [
+            ("127MB", "127MB is too little memory for a worker; the limit is 128MB"),
+            ("10241MB", "10241MB is more memory than a worker can have; the limit is 10240MB"),
+            ("99999999999GB", "99999999999GB is more memory than a worker can have; the limit is 10240MB"),
+        ] {
+            assert_eq!(parse_memory_mb(text).unwrap_err().to_string(), message);
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use deathstar_statemachine::asl::{ATTACK, Definition};
+use deathstar_statemachine::cost;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::interpreter::{Entered, Execution, Step};
@@ -253,6 +254,18 @@ fn the_longest_run_stays_within_the_history_that_aws_keeps() {
     let retries: u64 = parent.iter().map(|one| most_retries(&all[one.state()])).sum();
     let parent = 1 + events(&parent) + retries * EVENTS_OF_A_RETRY + 40 * (2 + 6 + 2);
     assert!(parent < LIMIT, "{parent} events of a run");
+}
+
+/// What Step Functions charges for, against the definition itself.
+#[test]
+fn the_estimate_counts_every_state_that_is_entered() {
+    for (functions, shards, slices) in [(1, 1, 1), (1, 1, 2), (1, 3, 3), (2, 2, 4), (3, 1, 9)] {
+        let entered = run_largest(functions, shards, slices).trace().len() as u64;
+        let workers = u32::try_from(functions * shards).unwrap();
+        // And the start of the run and of each child.
+        let expected = entered + 1 + u64::from(workers);
+        assert_eq!(cost::transitions(functions, workers, slices), expected, "{workers} of {slices}");
+    }
 }
 
 fn most_retries(state: &Value) -> u64 {

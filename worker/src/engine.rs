@@ -61,10 +61,10 @@ pub struct Engine<T: Transport> {
 }
 
 impl<T: Transport + 'static> Engine<T> {
-    /// Compiles every request of the plan.
+    /// Compiles every request of the plan, whose references are resolved.
     ///
     /// # Errors
-    /// When the transport cannot send one of them.
+    /// When a reference is left, or the transport cannot send a request.
     pub fn new(
         plan: Plan,
         shard: Shard,
@@ -72,6 +72,10 @@ impl<T: Transport + 'static> Engine<T> {
         transport: T,
         clock: LoadClock,
     ) -> Result<Self, TransportError> {
+        if let Some(reference) = plan.config.references().first() {
+            let why = "it is never sent as it stands".to_owned();
+            return Err(TransportError { what: format!("{reference} has no value"), why });
+        }
         let attacks = plan.config.attacks();
         let prepared = attacks
             .iter()

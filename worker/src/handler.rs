@@ -1,6 +1,6 @@
 //! Turns a worker's input into its output, wherever the worker runs.
 //!
-//! Claim, attack, write down, finish. A worker that loses the claim sends
+//! Resolve, claim, attack, write down, finish. A worker that loses the claim sends
 //! nothing; it waits for the winner's end, so that nobody judges or tears down
 //! under live load.
 
@@ -21,7 +21,8 @@ use tokio::task::LocalSet;
 
 use crate::clock::{self, LoadClock, WallClock};
 use crate::engine::Engine;
-use crate::ports::WorkerTable;
+use crate::ports::{Secrets, WorkerTable};
+use crate::secrets;
 use crate::transport::{Transport, TransportError};
 
 /// How often a worker looks at the stop flag and at its stop condition.
@@ -39,11 +40,12 @@ const LAST_WRITE: Duration = Duration::from_secs(10);
 /// made from the plan once the claim is won.
 ///
 /// # Errors
-/// When the table is unavailable, the run is over, or the transport cannot
-/// send what the plan asks for. Nothing was sent then, unless the table failed
-/// at the very end.
+/// When the table is unavailable, the run is over, a value that the config
+/// refers to cannot be had, or the transport cannot send what the plan asks
+/// for. Nothing was sent then, unless the table failed at the very end.
 pub async fn handle<T: Transport + 'static>(
     table: &impl WorkerTable,
+    secrets: &impl Secrets,
     wall: &impl WallClock,
     input: &WorkerInput,
     token: &str,
@@ -55,10 +57,11 @@ pub async fn handle<T: Transport + 'static>(
         .shard(input.shard)
         .ok_or_else(|| TaskError::Broken(format!("shard {} of {} workers", input.shard, plan.workers)))?;
     let slice = slice_of(&plan, &round, input.slice)?;
-    let output = |stopped: bool| output(&plan, &round, input.slice, stopped);
     if wall.now() > plan.deadline {
         return Err(TaskError::RunOver(input.run.to_string()));
     }
+    let plan = secrets::resolved(plan, secrets, token).await?;
+    let output = |stopped: bool| output(&plan, &round, input.slice, stopped);
     match table.claim(input, token).await? {
         Claim::Won => {}
         Claim::Lost => {

@@ -18,5 +18,6 @@ pub mod handler;
 mod health;
 pub mod ports;
 pub mod recorder;
+mod secrets;
 mod stop_rule;
 pub mod transport;

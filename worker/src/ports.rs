@@ -1,7 +1,7 @@
-//! What a worker needs of the run's table.
+//! What a worker needs: the run's table, and the values that its config refers to.
 //!
-//! Embedded mode answers from SQLite, AWS mode from DynamoDB; both answer the
-//! same questions.
+//! Embedded mode answers from SQLite and the environment, AWS mode from DynamoDB
+//! and the stores of secrets; both answer the same questions.
 
 use std::future::Future;
 
@@ -9,6 +9,7 @@ use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
+use deathstar_statemachine::secret::{Reference, Secret};
 use deathstar_statemachine::table::Claim;
 use deathstar_statemachine::window::Window;
 
@@ -80,4 +81,15 @@ pub trait WorkerTable {
     /// # Errors
     /// When the table is unavailable.
     fn request_stop(&self, run: &RunId, stop: Stop) -> impl Future<Output = Result<(), TaskError>>;
+}
+
+/// Where the values are that a config refers to.
+pub trait Secrets {
+    /// What a reference stands for, as it is now.
+    ///
+    /// # Errors
+    /// [`TaskError::BadConfig`] when it stands for nothing here, or may not be
+    /// read: it names the reference and says why. [`TaskError::Throttled`] when
+    /// asking again may help.
+    fn resolve(&self, reference: &Reference) -> impl Future<Output = Result<Secret, TaskError>>;
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -17,11 +17,12 @@ use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::message::WorkerOutput;
 use deathstar_statemachine::plan::{Place, Plan};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
+use deathstar_statemachine::secret::{Reference, Secret};
 use deathstar_statemachine::table::Claim;
 use deathstar_statemachine::window::{Tally, Window};
 use deathstar_worker::clock::{self, WallClock};
 use deathstar_worker::handler;
-use deathstar_worker::ports::{Control, WorkerTable};
+use deathstar_worker::ports::{Control, Secrets, WorkerTable};
 use deathstar_worker::transport::{Call, Reply, Transport, TransportError};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -49,6 +50,7 @@ struct Table {
     plan: Plan,
     round: Round,
     windows: Windows,
+    claimed: Cell<u32>,
     end: RefCell<Option<SliceEnd>>,
     stop: Cell<bool>,
     /// Until then, no slice can be ended.
@@ -68,6 +70,7 @@ impl WorkerTable for Table {
     }
 
     async fn claim(&self, _: &SliceId, _: &str) -> Result<Claim, TaskError> {
+        self.claimed.set(self.claimed.get() + 1);
         Ok(Claim::Won)
     }
 
@@ -107,6 +110,58 @@ impl WorkerTable for Table {
         Ok(())
     }
 }
+
+/// Answers what it is told to, reference after reference.
+#[derive(Default)]
+struct Vault {
+    answers: RefCell<VecDeque<Result<Secret, TaskError>>>,
+    /// What it was asked for, and when.
+    asked: RefCell<Vec<(String, Instant)>>,
+}
+
+impl Vault {
+    fn answering(answers: impl IntoIterator<Item = Result<&'static str, TaskError>>) -> Self {
+        let answers = answers.into_iter().map(|answer| answer.map(|value| Secret::new(value.to_owned())));
+        Self { answers: RefCell::new(answers.collect()), asked: RefCell::default() }
+    }
+}
+
+impl Secrets for Vault {
+    async fn resolve(&self, reference: &Reference) -> Result<Secret, TaskError> {
+        self.asked.borrow_mut().push((reference.to_string(), clock::monotonic()));
+        let mut answers = self.answers.borrow_mut();
+        if answers.len() > 1 { answers.pop_front().unwrap() } else { answers[0].clone() }
+    }
+}
+
+/// Answers at once, and keeps every request that it was given to send.
+struct Keeper(Rc<RefCell<Vec<Request>>>);
+
+impl Transport for Keeper {
+    type Prepared = ();
+
+    fn prepare(&self, request: &Request) -> Result<(), TransportError> {
+        self.0.borrow_mut().push(request.clone());
+        Ok(())
+    }
+
+    async fn exchange(&self, (): &(), call: &Call) -> Reply {
+        call.mark_sent(clock::monotonic(), 100);
+        Reply::Response { status: 200 }
+    }
+}
+
+/// Runs the only slice of a table whose config refers to secrets; gives what was
+/// to be sent, once it is prepared.
+async fn run_with(table: &Table, vault: &Vault) -> Result<Vec<Request>, TaskError> {
+    let kept = Rc::new(RefCell::default());
+    let input = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice: 0 };
+    let keeper = Keeper(Rc::clone(&kept));
+    handler::handle(table, vault, &table.wall, &input, "token", |_| Ok(keeper)).await?;
+    Ok(kept.take())
+}
+
+const WITH_SECRETS: &str = "    base_url: http://127.0.0.1:1\n    rate: 10/s\n    duration: 2s\n    headers: { authorization: 'Bearer ${secret:ssm:/token}' }\n    requests:\n      - { name: a, get: '/${secret:secretsmanager:a#b}' }\n      - { name: b, post: /, body: '${secret:ssm:/token}' }\n";
 
 /// Answers request after request as the function says.
 struct Target<F> {
@@ -167,6 +222,7 @@ fn table(attack: &str) -> Table {
         plan,
         round,
         windows: Windows::default(),
+        claimed: Cell::new(0),
         end: RefCell::default(),
         stop: Cell::new(false),
         away_until: Cell::new(clock::monotonic()),
@@ -183,7 +239,9 @@ where
     let sent = Rc::new(Cell::new(0));
     let target = Target { behaviour, sent: Rc::clone(&sent) };
     let input = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice };
-    let output = handler::handle(table, &table.wall, &input, "token", |_| Ok(target)).await.unwrap();
+    let output = handler::handle(table, &Vault::default(), &table.wall, &input, "token", |_| Ok(target))
+        .await
+        .unwrap();
     (output, sent.get())
 }
 
@@ -252,4 +310,58 @@ async fn the_end_of_a_slice_waits_for_a_table_that_is_away() {
     let end = table.end.borrow().clone().unwrap();
     let counts: Vec<u64> = end.totals.iter().map(|series| series.tally.completed).collect();
     assert_eq!((end.until, counts), (2_000_000, vec![10, 10]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_reference_is_resolved_once_and_its_value_is_sent() {
+    let table = table(WITH_SECRETS);
+    let vault = Vault::answering([Ok("one"), Ok("t/w")]);
+    let sent = run_with(&table, &vault).await.unwrap();
+    let asked: Vec<String> = vault.asked.borrow().iter().map(|(reference, _)| reference.clone()).collect();
+    assert_eq!(asked, ["${secret:ssm:/token}", "${secret:secretsmanager:a#b}"]);
+    let [a, b] = sent.as_slice() else { panic!("two requests, each prepared once") };
+    assert_eq!(a.url.as_str(), "http://127.0.0.1:1/t%2Fw");
+    assert_eq!(a.headers, [("authorization".to_owned(), "Bearer one".to_owned())]);
+    assert_eq!(b.body, b"one");
+    assert_eq!(table.written().iter().map(|(_, _, scheduled, _)| scheduled).sum::<u64>(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_cannot_be_had_sends_and_claims_nothing() {
+    let missing = || TaskError::BadConfig("${secret:ssm:/token} is not there".into());
+    for (answers, told) in [
+        (vec![Err(missing())], "${secret:ssm:/token} is not there"),
+        // The value itself is never told.
+        (
+            vec![Ok("hunter2\n"), Ok("fine")],
+            "attacks[0].headers.authorization: the value of ${secret:ssm:/token} holds a line break, which a header cannot carry; remove it where the value is kept",
+        ),
+    ] {
+        let table = table(WITH_SECRETS);
+        let error = run_with(&table, &Vault::answering(answers)).await.unwrap_err();
+        assert!(matches!(&error, TaskError::BadConfig(_)), "{error:?}");
+        assert!(error.to_string().starts_with(told) && !format!("{error:?}").contains("hunter2"), "{error}");
+        assert_eq!(table.claimed.get(), 0);
+        assert!(table.end.borrow().is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_asks_to_slow_down_is_asked_again_for_a_while() {
+    let slow = || Err(TaskError::Throttled("slow down".into()));
+    let table = table(WITH_SECRETS);
+    let vault = Vault::answering([slow(), slow(), slow(), Ok("one")]);
+    assert_eq!(run_with(&table, &vault).await.unwrap()[1].body, b"one");
+    let asked = vault.asked.borrow();
+    assert_eq!(asked.len(), 5);
+    assert!(asked.windows(2).take(3).all(|pair| pair[0].1 < pair[1].1), "not at once");
+
+    let never = Vault::answering([slow()]);
+    let began = clock::monotonic();
+    let error = run_with(&table, &never).await.unwrap_err();
+    assert_eq!(error, TaskError::Throttled("slow down".into()));
+    let waited = clock::monotonic() - began;
+    assert!(waited >= Duration::from_secs(30) && waited < Duration::from_secs(31), "{waited:?}");
+    assert!(never.asked.borrow().len() < 60, "{} times", never.asked.borrow().len());
+    assert_eq!(table.claimed.get(), 1, "the first run's");
 }

@@ -147,6 +147,18 @@ async fn every_request_leaves_when_it_is_due_and_never_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reference_is_never_sent_as_it_stands() {
+    let plan = plan("    rate: 1/s\n    duration: 1s\n    headers: { x-a: '${env:A}' }\n", 1);
+    let answer = |_, _| answer_in(Duration::from_millis(1), OK);
+    let target =
+        Target { start: clock::monotonic(), behaviour: answer, left_at: Rc::new(RefCell::new(Vec::new())) };
+    let (shard, slice) = (plan.shard(0).unwrap(), Span { start: 0, end: plan.load_end() });
+    let clock = LoadClock::new(&Wall, Wall.now(), Duration::ZERO);
+    let error = Engine::new(plan, shard, slice, target, clock).err().unwrap();
+    assert_eq!(error.to_string(), "${env:A} has no value: it is never sent as it stands");
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_workers_send_what_one_would() {
     let load = "    rate: 70/s\n    duration: 3s\n";
     let mut together = Vec::new();

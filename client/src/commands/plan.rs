@@ -22,7 +22,7 @@ pub(super) fn plan(args: &PlanArgs, place: Place, policy: &Policy) -> Result<Exi
         Output::Text => print(&summary.text())?,
         Output::Json => print_json(&summary)?,
     }
-    let refusals = policy.refusals(&plan, 0.0);
+    let refusals = policy.refusals(&plan, plan.cost_usd());
     refusals.iter().for_each(|refusal| eprintln_quietly(&format!("error: {refusal}")));
     Ok(if refusals.is_empty() { Exit::Passed } else { Exit::BadInput })
 }

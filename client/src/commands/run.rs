@@ -14,7 +14,7 @@ use super::follow::attend;
 use super::signals::Signals;
 use super::{CommandError, block_on, eprintln_quietly, print_report};
 use crate::cli::RunArgs;
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, Environment};
 use crate::exit::Exit;
 use crate::mode::{Here, Runs};
 use crate::output::{self, Style};
@@ -52,6 +52,10 @@ pub(super) fn execute(
         // What the machine cannot do is said before anything is written.
         let plan = Plan::new(run.clone(), config.clone(), place.clone(), started)
             .map_err(|error| CommandError::BadInput(error.to_string()))?;
+        let lacks = Environment::lacks(config);
+        if !lacks.is_empty() {
+            return Err(CommandError::BadInput(lacks.join("\n  ")));
+        }
         plan.warnings.iter().for_each(|warning| eprintln_quietly(&format!("warning: {warning}")));
         let here = Here::open(home)?;
         let table = here.table();

@@ -83,7 +83,7 @@ pub(super) async fn run(args: &RunArgs, style: Style) -> Result<Exit, CommandErr
 pub(super) fn planned(there: &There, run: RunId, config: Config) -> Result<Plan, CommandError> {
     let plan = Plan::new(run, config, there.place(), clock::now())
         .map_err(|error| CommandError::BadInput(error.to_string()))?;
-    let refusals = there.policy().refusals(&plan, 0.0);
+    let refusals = there.policy().refusals(&plan, plan.cost_usd());
     match refusals.as_slice() {
         [] => Ok(plan),
         [only] => Err(CommandError::BadInput(only.to_string())),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use deathstar_statemachine::cost::display_usd;
 use deathstar_statemachine::load::Load;
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::schedule::Schedule;
@@ -25,8 +26,8 @@ pub(crate) struct Summary {
     duration_s: f64,
     requests: Option<u64>,
     attacks: Vec<AttackSummary>,
-    /// 0 on one's own machine; `null` where there is no estimate.
-    cost_usd: Option<f64>,
+    /// 0 on one's own machine.
+    cost_usd: f64,
     warnings: Vec<String>,
 }
 
@@ -81,7 +82,7 @@ impl Summary {
             duration_s: plan.load_end() as f64 / 1e6,
             requests: plan.scheduled(),
             attacks: attacks.collect(),
-            cost_usd: (plan.place.mode != AWS).then_some(0.0),
+            cost_usd: plan.cost_usd(),
             warnings: plan.warnings.clone(),
         }
     }
@@ -102,7 +103,11 @@ impl Summary {
             counted(u64::from(self.workers), "worker"),
             if self.workers == 1 { " with" } else { ", each with" },
             counted(u64::from(self.connections_per_worker), "connection"),
-            if remote { "" } else { "; costs nothing" },
+            if self.cost_usd > 0.0 {
+                format!("; costs about {} USD", display_usd(self.cost_usd))
+            } else {
+                "; costs nothing".to_owned()
+            },
         );
         for attack in &self.attacks {
             let _ = writeln!(text, "\n{}  {}", attack.name, attack.describes);

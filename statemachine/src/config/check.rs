@@ -3,8 +3,12 @@
 //!
 //! A check that fails notes the problem and goes on with nothing in its place,
 //! so that one reading of the list is enough to mend a config.
+//!
+//! The same check makes a config ready to be sent: with values at hand, each text
+//! is filled before it is looked at, while errors and names repeat only what is
+//! written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -13,51 +17,55 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::problem::{Invalid, Path, Problem};
 use super::raw::{
-    DurationText, Json, RateText, RawAttack, RawBody, RawConfig, RawExpect, RawLoad, RawRequest, RawThink,
-    RawWorkers,
+    DurationText, Json, MemoryText, RateText, RawAttack, RawBody, RawConfig, RawCount, RawExpect, RawLoad,
+    RawRequest, RawThink,
 };
-use super::target::{self, Base};
+use super::target::{self, Base, Written};
 use super::{
-    Attack, Config, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_HEADERS, MAX_NAME, MAX_REQUESTS, MAX_RULES, MAX_STEPS,
-    MAX_THINK, MAX_TIMEOUT, MAX_TOTAL_WEIGHT, MAX_USERS, MAX_WEIGHT, MAX_WORKERS, Order, Request, Workers,
-    header,
+    Attack, Config, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_HEADERS, MAX_NAME, MAX_REGIONS,
+    MAX_REQUESTS, MAX_RULES, MAX_STEPS, MAX_THINK, MAX_TIMEOUT, MAX_TOTAL_WEIGHT, MAX_USERS, MAX_WEIGHT,
+    MAX_WORKERS, Order, Request, Workers, header,
 };
 use crate::load::{Load, Think};
+use crate::secret::{self, Reference, Secret, Segment, Text, Values};
 use crate::slo::{Rule, StopIf};
 use crate::units::{self, MAX_DURATION, Rate, UnitError};
 
-/// Checks every value.
-pub(super) fn check(raw: RawConfig) -> Result<Config, Vec<Problem>> {
-    let mut problems = Check::default();
+/// Checks every value. With `values`, references are replaced by them; without,
+/// they show as they are written.
+pub(super) fn check(raw: RawConfig, values: Option<&Values>) -> Result<Config, Vec<Problem>> {
+    let mut check = Check { values, problems: Vec::new(), references: BTreeSet::new() };
     let root = Path::default();
-    problems.name(&root.field("name"), &raw.name);
-    let promises = problems.rules(&root.field("slo"), &raw.slo, &[]);
-    let attacks = problems.attacks(&root.field("attacks"), &raw, &promises);
+    check.name(&root.field("name"), &raw.name);
+    let promises = check.rules(&root.field("slo"), &raw.slo, &[]);
+    let attacks = check.attacks(&root.field("attacks"), &raw, &promises);
     let stop_if =
-        raw.stop_if.as_ref().and_then(|text| problems.take(&root.field("stop_if"), text.parse::<StopIf>()));
-    let workers = match raw.workers {
-        None | Some(RawWorkers::Auto) => Workers::Auto,
-        Some(RawWorkers::Count(count)) => problems
-            .whole(&root.field("workers"), "number of workers", count, u64::from(MAX_WORKERS))
-            .map_or(Workers::Auto, Workers::Count),
-    };
-    if problems.0.is_empty() {
-        Ok(Config { name: raw.name.trim().to_owned(), order: raw.order, attacks, stop_if, workers, raw })
-    } else {
-        Err(problems.0)
+        raw.stop_if.as_ref().and_then(|text| check.take(&root.field("stop_if"), text.parse::<StopIf>()));
+    let (workers, memory_mb) = check.workers(&root.field("workers"), &raw);
+    if let Some(budget) = raw.budget.filter(|budget| budget.max_usd < 0.0) {
+        check.note(&root.field("budget").field("max_usd"), Invalid::Budget(budget.max_usd.to_string()));
     }
+    if !check.problems.is_empty() {
+        return Err(check.problems);
+    }
+    let references = if values.is_some() { Vec::new() } else { check.references.into_iter().collect() };
+    let name = raw.name.trim().to_owned();
+    Ok(Config { name, order: raw.order, attacks, stop_if, workers, memory_mb, references, raw })
 }
 
 /// What was found so far.
-#[derive(Default)]
-struct Check(Vec<Problem>);
+struct Check<'values> {
+    values: Option<&'values Values>,
+    problems: Vec<Problem>,
+    references: BTreeSet<Reference>,
+}
 
 /// A promise and where it was made.
 type Promise = (Path, Rule);
 
-impl Check {
+impl Check<'_> {
     fn note(&mut self, path: &Path, what: impl Into<Invalid>) {
-        self.0.push(Problem { path: path.clone(), place: None, what: what.into() });
+        self.problems.push(Problem { path: path.clone(), place: None, what: what.into() });
     }
 
     fn take<T, E: Into<Invalid>>(&mut self, path: &Path, result: Result<T, E>) -> Option<T> {
@@ -83,6 +91,46 @@ impl Check {
         if name.chars().any(char::is_control) {
             self.note(path, Invalid::ControlInName(name.to_owned()));
         }
+        self.no_reference(path, name);
+    }
+
+    /// Names are shown, and never filled.
+    fn no_reference(&mut self, path: &Path, name: &str) {
+        if let Some(mark) = ["${secret:", "${env:"].into_iter().find(|mark| name.contains(mark)) {
+            self.note(path, Invalid::ReferenceInName(mark));
+        }
+    }
+
+    fn workers(&mut self, path: &Path, raw: &RawConfig) -> (Workers, u32) {
+        let Some(raw) = &raw.workers else { return (Workers::Auto, DEFAULT_MEMORY_MB) };
+        let count = match raw.count {
+            RawCount::Auto => Workers::Auto,
+            RawCount::Count(count) => self
+                .whole(path, "number of workers", count, u64::from(MAX_WORKERS))
+                .map_or(Workers::Auto, Workers::Count),
+        };
+        let memory = raw.memory.as_ref().and_then(|text| self.memory(&path.field("memory"), text));
+        if let Some(regions) = &raw.regions {
+            let path = path.field("regions");
+            if regions.is_empty() {
+                self.note(&path, Invalid::NoEntry("region"));
+            }
+            if regions.len() > MAX_REGIONS {
+                self.note(&path, Invalid::Regions { count: regions.len(), limit: MAX_REGIONS });
+            }
+            for (index, region) in regions.iter().enumerate().filter(|(_, region)| !is_region(region)) {
+                self.note(&path.index(index), Invalid::Region(region.clone()));
+            }
+        }
+        (count, memory.unwrap_or(DEFAULT_MEMORY_MB))
+    }
+
+    fn memory(&mut self, path: &Path, MemoryText(text): &MemoryText) -> Option<u32> {
+        if units::thousandths(text.trim()).is_ok() {
+            self.note(path, Invalid::MemoryUnit(text.trim().to_owned()));
+            return None;
+        }
+        self.take(path, units::parse_memory_mb(text))
     }
 
     /// A whole number from 1 to `max`.
@@ -349,7 +397,10 @@ impl Check {
             if raw.requests.is_none() {
                 self.note(&path, Invalid::LonelyBaseUrl);
             }
-            self.take(&path, Base::read(text))
+            let filled = self.url_text(&path, text)?;
+            let base = self.take(&path, Base::read(filled.shown(text)))?;
+            let sent = self.take(&path, Base::read(filled.sent(text)))?;
+            Some((base, sent))
         });
         let Some(requests) = &raw.requests else {
             return self.only_request(path, raw, shared).into_iter().collect();
@@ -409,7 +460,7 @@ impl Check {
         headers: Vec<(String, String)>,
     ) -> Option<Request> {
         let url = match &raw.url {
-            Some(text) => self.take(&path.field("url"), target::absolute(text)),
+            Some(text) => self.absolute(&path.field("url"), text).map(|url| url.sent),
             None if raw.base_url.is_some() => None,
             None => {
                 self.note(path, Invalid::NoTarget("url, or base_url with requests"));
@@ -463,26 +514,139 @@ impl Check {
         let (method, url) = (method?, url?);
         let name = match &raw.name {
             Some(name) => name.trim().to_owned(),
-            None => format!("{method} {}", default_path(&targets, &url)).chars().take(MAX_NAME).collect(),
+            None => self.default_name(&method, default_path(&targets, &url.shown)),
         };
-        Some(Request { name, weight: weight?, method, url, headers, body, expect_status })
+        Some(Request { name, weight: weight?, method, url: url.sent, headers, body, expect_status })
     }
 
-    fn target(&mut self, path: &Path, field: &str, text: &str, context: &Context<'_>) -> Option<url::Url> {
+    /// Its references read as they are written.
+    fn default_name(&self, method: &str, path: &str) -> String {
+        let mut name = format!("{method} {path}");
+        for reference in &self.references {
+            let written = reference.to_string();
+            name = name.replace(&secret::percent_encoded(&written), &written);
+        }
+        name.chars().take(MAX_NAME).collect()
+    }
+
+    fn target(&mut self, path: &Path, field: &str, text: &str, context: &Context<'_>) -> Option<Target> {
         let is_path = text.trim_start().starts_with(['/', '?']);
-        let url = match field {
-            "url" => target::absolute(text),
-            "path" if !is_path => Err(Invalid::Path(text.to_owned())),
-            _ if !is_path && !text.contains("://") => Err(Invalid::Target(text.to_owned())),
-            _ if !is_path => target::absolute(text),
+        match field {
+            "url" => return self.absolute(path, text),
+            "path" if !is_path => self.note(path, Invalid::Path(text.to_owned())),
+            _ if !is_path && !text.contains("://") => self.note(path, Invalid::Target(text.to_owned())),
+            _ if !is_path => return self.absolute(path, text),
             _ => match context.base {
-                Some(base) => base.join(text),
+                Some((base, sent_base)) => {
+                    let filled = self.url_text(path, text)?;
+                    let shown = self.take(path, base.join(filled.shown(text)))?;
+                    let sent = self.take(path, sent_base.join(filled.sent(text)))?;
+                    return Some(Target { shown, sent });
+                }
                 // The base URL's own problem has been noted.
-                None if context.base_written => return None,
-                None => Err(Invalid::PathWithoutBase(text.to_owned())),
+                None if context.base_written => {}
+                None => self.note(path, Invalid::PathWithoutBase(text.to_owned())),
             },
-        };
-        self.take(path, url)
+        }
+        None
+    }
+
+    fn absolute(&mut self, path: &Path, text: &str) -> Option<Target> {
+        let filled = self.url_text(path, text)?;
+        let shown = self.take(path, target::absolute(filled.shown(text)))?;
+        let sent = self.take(path, target::absolute(filled.sent(text)))?;
+        Some(Target { shown, sent })
+    }
+
+    /// A URL or a path with its references replaced.
+    fn url_text(&mut self, path: &Path, written: &str) -> Option<UrlText> {
+        let text = self.text(path, written)?;
+        if text.references().next().is_some() {
+            // What a reference stands for decides nothing about who is attacked.
+            let start = target::behind_host(written).unwrap_or(written.len());
+            if secret::is_special(&written[..start]) {
+                self.note(path, Invalid::ReferenceInHost);
+                return None;
+            }
+        }
+        let stand_in = |reference: &Reference| secret::percent_encoded(&reference.to_string());
+        let shown = text.fill(|reference| Ok::<_, Invalid>(stand_in(reference))).ok()?;
+        let Some(values) = self.values else { return Some(UrlText { sent: shown.clone(), shown }) };
+        let path_references = path_references(&text);
+        let sent = text.fill(|reference| {
+            let value = value_of(values, reference)?.expose();
+            if matches!(value, "." | "..") && path_references.contains(&reference) {
+                return Err(Invalid::ValueInPath(reference.clone()));
+            }
+            Ok(secret::percent_encoded(value))
+        });
+        Some(UrlText { shown, sent: self.take(path, sent)? })
+    }
+
+    /// A text in pieces; its references are remembered.
+    fn text(&mut self, path: &Path, written: &str) -> Option<Text> {
+        self.take(path, target::no_template(written))?;
+        let text = self.take(path, Text::parse(written))?;
+        self.references.extend(text.references().cloned());
+        Some(text)
+    }
+
+    /// A text of a body, where every value may stand.
+    fn body_text(&mut self, path: &Path, written: &str) -> Option<String> {
+        let text = self.text(path, written)?;
+        let values = self.values;
+        let filled = text.fill(|reference| match values {
+            Some(values) => Ok(value_of(values, reference)?.expose().to_owned()),
+            None => Ok(reference.to_string()),
+        });
+        self.take::<_, Invalid>(path, filled)
+    }
+
+    /// The value of a header, where not every value may stand.
+    fn header_value(&mut self, path: &Path, name: &str, written: &str) -> Option<String> {
+        let text = self.text(path, written)?;
+        let values = self.values;
+        let filled = text.fill(|reference| {
+            let Some(values) = values else { return Ok(reference.to_string()) };
+            let value = value_of(values, reference)?.expose();
+            let what = match header::unsendable(value) {
+                None => return Ok(value.to_owned()),
+                Some('\r' | '\n') => "a line break",
+                Some(_) => "a character other than visible ASCII, blanks and tabs",
+            };
+            Err(Invalid::ValueInHeader { reference: reference.clone(), what })
+        });
+        let filled = self.take(path, filled)?;
+        self.take(path, header::value(name, &filled))
+    }
+
+    /// A JSON body; references may stand in its texts, and not in the names of
+    /// its fields.
+    fn json(&mut self, path: &Path, json: &Json) -> Option<Json> {
+        Some(match json {
+            Json::Null | Json::Bool(_) | Json::Number(_) => json.clone(),
+            Json::Text(text) => Json::Text(self.body_text(path, text)?),
+            Json::List(items) => {
+                let items: Vec<Option<Json>> = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, item)| self.json(&path.index(index), item))
+                    .collect();
+                Json::List(items.into_iter().collect::<Option<_>>()?)
+            }
+            Json::Fields(fields) => {
+                let fields: Vec<Option<(String, Json)>> = fields
+                    .iter()
+                    .map(|(name, value)| {
+                        let path = path.field(name);
+                        self.take(&path, target::no_template(name));
+                        self.no_reference(&path, name);
+                        Some((name.clone(), self.json(&path, value)?))
+                    })
+                    .collect();
+                Json::Fields(fields.into_iter().collect::<Option<_>>()?)
+            }
+        })
     }
 
     fn method(&mut self, path: &Path, text: Option<&str>) -> Option<String> {
@@ -507,7 +671,8 @@ impl Check {
         }
         for (name, value) in written {
             let path = path.field(name);
-            let Some((name, value)) = self.take(&path, header::read(name, value)) else { continue };
+            let Some(name) = self.take(&path, header::name(name)) else { continue };
+            let Some(value) = self.header_value(&path, &name, value) else { continue };
             if headers.iter().any(|(other, _)| *other == name) {
                 self.note(&path, Invalid::HeaderTwice(name));
                 continue;
@@ -537,20 +702,13 @@ impl Check {
         if written.len() > 1 {
             self.note(path, Invalid::Bodies(written));
         }
-        if let Some(text) = raw.text {
-            self.take(&path.field("body"), target::no_template(text));
-        }
-        if let Some(json) = raw.json {
-            let mut template = Ok(());
-            json.each_text(&mut |text| {
-                if template.is_ok() {
-                    template = target::no_template(text);
-                }
-            });
-            self.take(&path.field("json"), template);
-            if !headers.iter().any(|(name, _)| name == "content-type") {
-                headers.push(("content-type".to_owned(), "application/json".to_owned()));
-            }
+        let text = raw.text.and_then(|text| self.body_text(&path.field("body"), text));
+        let json = raw.json.and_then(|json| {
+            let plain = !json.any_text(&|text| secret::is_special(text) || text.contains(target::TEMPLATE));
+            if plain { Some(json.compact()) } else { Some(self.json(&path.field("json"), json)?.compact()) }
+        });
+        if raw.json.is_some() && !headers.iter().any(|(name, _)| name == "content-type") {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         if let Some(file) = raw.file.filter(|_| written_once) {
             self.note(&path.field("body_file"), Invalid::UnreadBodyFile(file.to_owned()));
@@ -559,8 +717,7 @@ impl Check {
             let bytes = BASE64.decode(text.trim()).map_err(Invalid::Base64);
             self.take(&path.field("body_base64"), bytes)
         });
-        let text = raw.text.map(|text| text.as_bytes().to_vec());
-        let body = text.or_else(|| raw.json.map(Json::compact)).or(decoded).unwrap_or_default();
+        let body = text.map(String::into_bytes).or(json).or(decoded).unwrap_or_default();
         (body, headers)
     }
 
@@ -577,13 +734,65 @@ impl Check {
 
 /// What the requests of an attack share.
 struct Context<'attack> {
-    base: Option<&'attack Base>,
+    /// As it is shown, and as it is sent.
+    base: Option<&'attack (Base, Base)>,
     /// Whether there is a `base_url`, valid or not.
     base_written: bool,
     shared: &'attack [(String, String)],
 }
 
 const LONGEST: (Duration, &str) = (MAX_DURATION, "30d");
+
+/// A URL or a path, with stand-ins for its references and with their values; the
+/// same where there are no values yet.
+struct UrlText {
+    shown: String,
+    sent: String,
+}
+
+impl UrlText {
+    const fn shown<'text>(&'text self, text: &'text str) -> Written<'text> {
+        Written { text, filled: self.shown.as_str() }
+    }
+
+    const fn sent<'text>(&'text self, text: &'text str) -> Written<'text> {
+        Written { text, filled: self.sent.as_str() }
+    }
+}
+
+/// Where a request goes: the same URL twice, as for [`UrlText`].
+struct Target {
+    shown: url::Url,
+    sent: url::Url,
+}
+
+fn value_of<'values>(values: &'values Values, reference: &Reference) -> Result<&'values Secret, Invalid> {
+    values.get(reference).ok_or_else(|| Invalid::NoValue(reference.clone()))
+}
+
+/// The references of a URL that stand before its query.
+fn path_references(text: &Text) -> Vec<&Reference> {
+    let in_path = |segment: &&Segment| !matches!(segment, Segment::Literal(literal) if literal.contains('?'));
+    text.segments()
+        .iter()
+        .take_while(in_path)
+        .filter_map(|segment| match segment {
+            Segment::Literal(_) => None,
+            Segment::Reference(reference) => Some(reference),
+        })
+        .collect()
+}
+
+/// Whether a text looks like the name of an AWS region, such as `eu-west-1` or
+/// `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let all = |part: &&str, is: fn(&u8) -> bool| !part.is_empty() && part.bytes().all(|byte| is(&byte));
+    let Some((number, words)) = parts.split_last() else { return false };
+    words.len() >= 2
+        && all(number, u8::is_ascii_digit)
+        && words.iter().all(|w| all(w, u8::is_ascii_lowercase))
+}
 
 /// Whether two rules say the same, however they write it.
 fn same_promise(one: &Rule, other: &Rule) -> bool {
@@ -595,10 +804,11 @@ fn same_promise(one: &Rule, other: &Rule) -> bool {
 }
 
 /// The path as the user wrote it, without its query; of a whole URL, its path.
-fn default_path<'text>(targets: &[(&str, Option<&str>, &'text str)], url: &'text url::Url) -> &'text str {
+/// Never with a value in it, since it is shown.
+fn default_path<'text>(targets: &[(&str, Option<&str>, &'text str)], shown: &'text url::Url) -> &'text str {
     match targets {
         [(_, _, text)] if text.starts_with('/') => text.split('?').next().unwrap_or(text),
-        _ => url.path(),
+        _ => shown.path(),
     }
 }
 

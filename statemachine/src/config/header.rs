@@ -18,8 +18,8 @@ const COMPUTED: &[&str] = &[
     "upgrade",
 ];
 
-/// The header with its name in lower case.
-pub(super) fn read(name: &str, value: &str) -> Result<(String, String), Invalid> {
+/// A header's name in lower case.
+pub(super) fn name(name: &str) -> Result<String, Invalid> {
     no_template(name)?;
     if !is_token(name) {
         return Err(Invalid::HeaderName(name.to_owned()));
@@ -28,13 +28,22 @@ pub(super) fn read(name: &str, value: &str) -> Result<(String, String), Invalid>
     if COMPUTED.contains(&name.as_str()) {
         return Err(Invalid::HeaderComputed(name));
     }
-    no_template(value)?;
-    // Bytes above ASCII have no meaning that both ends agree on
-    // (https://www.rfc-editor.org/rfc/rfc9110#name-field-values).
-    if let Some(character) = value.chars().find(|c| !matches!(c, '\t' | ' '..='~')) {
-        return Err(Invalid::HeaderValue { name, character });
+    Ok(name)
+}
+
+/// The value of the header of that name.
+pub(super) fn value(name: &str, value: &str) -> Result<String, Invalid> {
+    if let Some(character) = unsendable(value) {
+        return Err(Invalid::HeaderValue { name: name.to_owned(), character });
     }
-    Ok((name, value.trim().to_owned()))
+    Ok(value.trim().to_owned())
+}
+
+/// The first character that no header can carry. Bytes above ASCII have no
+/// meaning that both ends agree on
+/// (<https://www.rfc-editor.org/rfc/rfc9110#name-field-values>).
+pub(super) fn unsendable(value: &str) -> Option<char> {
+    value.chars().find(|c| !matches!(c, '\t' | ' '..='~'))
 }
 
 /// `shared`, with the values of `own` where both have a header, then the rest

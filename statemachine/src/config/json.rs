@@ -34,18 +34,13 @@ impl Json {
         serde_json::to_vec(self).expect("a tree of numbers and text with text keys is always JSON")
     }
 
-    /// Calls `visit` with every text in the tree, the names of fields included.
-    pub(super) fn each_text(&self, visit: &mut impl FnMut(&str)) {
+    /// Whether `is` holds of any text in the tree, the names of fields included.
+    pub(super) fn any_text(&self, is: &impl Fn(&str) -> bool) -> bool {
         match self {
-            Self::Null | Self::Bool(_) | Self::Number(_) => {}
-            Self::Text(text) => visit(text),
-            Self::List(items) => items.iter().for_each(|item| item.each_text(visit)),
-            Self::Fields(fields) => {
-                for (name, value) in fields {
-                    visit(name);
-                    value.each_text(visit);
-                }
-            }
+            Self::Null | Self::Bool(_) | Self::Number(_) => false,
+            Self::Text(text) => is(text),
+            Self::List(items) => items.iter().any(|item| item.any_text(is)),
+            Self::Fields(fields) => fields.iter().any(|(name, value)| is(name) || value.any_text(is)),
         }
     }
 }

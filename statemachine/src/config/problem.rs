@@ -8,6 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::secret::{Reference, ReferenceError};
 use crate::slo::{RuleError, StopIfError};
 use crate::units::UnitError;
 
@@ -202,7 +203,7 @@ pub enum Shape {
 }
 
 /// `did you mean …`, or the list of everything valid.
-fn suggestion(word: &str, valid: &[&'static str]) -> String {
+pub(crate) fn suggestion(word: &str, valid: &[&'static str]) -> String {
     let lower = word.to_lowercase().replace('-', "_");
     let nearest = valid
         .iter()
@@ -348,7 +349,10 @@ pub enum Invalid {
     /// A duration finer than a microsecond.
     #[error("duration {0} is finer than a microsecond, or has more than three decimals")]
     FineDuration(String),
-    /// A rate or a duration that could not be read.
+    /// Memory without its unit.
+    #[error("memory {0} has no unit; write {0}MB or {0}GB")]
+    MemoryUnit(String),
+    /// A rate, a duration or an amount of memory that could not be read.
     #[error(transparent)]
     Unit(#[from] UnitError),
     /// A rate of zero.
@@ -393,6 +397,23 @@ pub enum Invalid {
         /// The largest allowed.
         limit: u64,
     },
+
+    /// No region.
+    #[error("{0:?} is no AWS region; write one such as eu-west-1")]
+    Region(String),
+    /// Several regions.
+    #[error(
+        "{count} regions are too many; the limit is {limit}: a stack attacks from its own region, since Step Functions cannot invoke across regions"
+    )]
+    Regions {
+        /// How many were written.
+        count: usize,
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// A budget below zero.
+    #[error("a budget of {0} USD is less than nothing; write 0 or more")]
+    Budget(String),
 
     /// No load at all.
     #[error("an attack needs a load; write rate and duration, or load with one profile")]
@@ -526,9 +547,40 @@ pub enum Invalid {
     /// Not base64.
     #[error("it is no base64: {0}")]
     Base64(base64::DecodeError),
-    /// Templates and secrets, which are planned. Never sent as they are.
+    /// Templates, which are planned. Never sent as they are.
     #[error("{0:?} is not yet supported, and is never sent as it stands")]
     Template(&'static str),
+
+    /// What looks like a reference and is none.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A reference where a name stands.
+    #[error(
+        "a name holds {0:?}, and names are shown in reports; references go into header values, URLs and bodies"
+    )]
+    ReferenceInName(&'static str),
+    /// A reference in the host of a URL, or before it.
+    #[error(
+        "scheme, host and port of a URL hold no reference, so that anyone can see what is attacked; write them out, and refer to values after them"
+    )]
+    ReferenceInHost,
+    /// A reference without a value.
+    #[error("{0} has no value")]
+    NoValue(Reference),
+    /// A value that would end its header, or that not every server can read.
+    /// Only the reference is named.
+    #[error(
+        "the value of {reference} holds {what}, which a header cannot carry; remove it where the value is kept"
+    )]
+    ValueInHeader {
+        /// What stands for the value.
+        reference: Reference,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A value that would change the path around it.
+    #[error("the value of {0} is . or .., which the path of a URL takes for a step and not for data")]
+    ValueInPath(Reference),
 
     /// A rule that could not be read.
     #[error(transparent)]

@@ -42,6 +42,9 @@ pub struct RawConfig {
     /// How many workers share the load; by default as many as it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<RawWorkers>,
+    /// What the run may cost at most on AWS, by the estimate of its plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<RawBudget>,
 }
 
 /// One target with its own load. Either `url` alone for a single kind of
@@ -260,14 +263,43 @@ pub struct ThinkRange {
     pub max: DurationText,
 }
 
-/// How many workers share the load: `auto`, a number, or `count: …`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RawWorkers {
+/// How many workers share the load, and what each is like on AWS: `auto`, a
+/// number, or fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RawWorkers {
+    /// How many.
+    pub count: RawCount,
+    /// How much memory each has on AWS.
+    pub memory: Option<MemoryText>,
+    /// Where they run.
+    pub regions: Option<Vec<String>>,
+}
+
+/// How many workers share the load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RawCount {
     /// As many as the load needs.
+    #[default]
     Auto,
     /// So many: 1 to 10,000.
     Count(u64),
 }
+
+/// What a run may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "fields such as max_usd")]
+#[schemars(rename = "Budget")]
+pub struct RawBudget {
+    /// The most that the run may cost, in US dollars.
+    #[serde(deserialize_with = "usd")]
+    #[schemars(range(min = 0), example = 5)]
+    pub max_usd: f64,
+}
+
+/// An amount of memory as written, such as `1769MB` or `2GB`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct MemoryText(pub String);
 
 /// An arrival rate as written, such as `500/s`, `30/m` or `10/h`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -341,9 +373,12 @@ impl RawRequest {
 
 const RATE: &str = r"^\s*[0-9][0-9_,]*(\.[0-9]+)?\s*/\s*(s|sec|second|m|min|minute|h|hour)\s*$";
 const DURATION: &str = r"^\s*([0-9][0-9_,]*(\.[0-9]+)?\s*(us|µs|ms|s|m|min|h|d)\s*)+$";
-const ABSOLUTE_URL: &str = r"^\s*[hH][tT][tT][pP][sS]?://[^\s/?#@]+([/?][^#]*)?$";
-const PATH: &str = r"^[/?][^#]*$";
-const TARGET: &str = r"^(\s*[hH][tT][tT][pP][sS]?://[^\s/?#@]+)?([/?][^#]*)?$";
+const MEMORY: &str = r"^\s*[0-9][0-9_,]*(\.[0-9]+)?\s*(MB|GB)\s*$";
+const REGION: &str = r"^[a-z]+(-[a-z]+)+-[0-9]+$";
+// A reference may hold a #, and stands behind the host.
+const ABSOLUTE_URL: &str = r"^\s*[hH][tT][tT][pP][sS]?://[^\s/?#@{]+([/?](\$\{[^}]*\}|[^#])*)?$";
+const PATH: &str = r"^[/?](\$\{[^}]*\}|[^#])*$";
+const TARGET: &str = r"^(\s*[hH][tT][tT][pP][sS]?://[^\s/?#@{]+)?([/?](\$\{[^}]*\}|[^#])*)?$";
 const TOKEN: &str = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 const RULE: &str = r"^\s*(p[0-9]+(\.[0-9]+)?|max|mean|errors|achieved|rate)\s*[<>]=?\s*\S.*$";
 const RULE_EXAMPLES: [&str; 3] = ["p99 < 250ms", "errors < 0.1%", "achieved >= 98%"];
@@ -487,45 +522,119 @@ impl JsonSchema for RawThink {
     }
 }
 
+impl<'de> Deserialize<'de> for MemoryText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnitText("an amount of memory such as 1769MB")).map(Self)
+    }
+}
+
+impl JsonSchema for MemoryText {
+    fn schema_name() -> Cow<'static, str> {
+        "Memory".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How much memory a worker has on AWS, in MB or GB: 128MB to 10240MB, 1769MB by default, which is one CPU.",
+            "type": "string",
+            "pattern": MEMORY,
+            "examples": ["1769MB", "2GB"],
+        })
+    }
+}
+
+/// Reads a number of dollars, whole or not.
+fn usd<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    struct Usd;
+
+    impl Visitor<'_> for Usd {
+        type Value = f64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number of US dollars such as 5 or 0.5")
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<f64, E> {
+            Ok(number as f64)
+        }
+
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<f64, E> {
+            if number.is_finite() {
+                Ok(number)
+            } else {
+                Err(E::invalid_value(de::Unexpected::Float(number), &self))
+            }
+        }
+    }
+
+    deserializer.deserialize_any(Usd)
+}
+
 /// The long form of `workers`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WorkersFields {
-    #[serde(deserialize_with = "count")]
-    count: RawWorkers,
+    #[serde(default, deserialize_with = "count")]
+    count: RawCount,
+    #[serde(default)]
+    memory: Option<MemoryText>,
+    #[serde(default)]
+    regions: Option<Vec<String>>,
 }
 
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RawWorkers, D::Error> {
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RawCount, D::Error> {
     deserializer.deserialize_any(WorkersCount)
 }
 
 struct WorkersCount;
 
 impl Visitor<'_> for WorkersCount {
-    type Value = RawWorkers;
+    type Value = RawCount;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("auto or a number of workers")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawWorkers, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RawCount, E> {
         match text {
-            "auto" => Ok(RawWorkers::Auto),
+            "auto" => Ok(RawCount::Auto),
             _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
         }
     }
 
-    fn visit_u64<E: de::Error>(self, count: u64) -> Result<RawWorkers, E> {
-        Ok(RawWorkers::Count(count))
+    fn visit_u64<E: de::Error>(self, count: u64) -> Result<RawCount, E> {
+        Ok(RawCount::Count(count))
     }
 }
 
-impl Serialize for RawWorkers {
+impl Serialize for RawCount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Auto => serializer.serialize_str("auto"),
             Self::Count(count) => serializer.serialize_u64(*count),
         }
+    }
+}
+
+impl Serialize for RawWorkers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { count, memory, regions } = self;
+        if memory.is_none() && regions.is_none() {
+            return count.serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("count", count)?;
+        if let Some(memory) = memory {
+            map.serialize_entry("memory", memory)?;
+        }
+        if let Some(regions) = regions {
+            map.serialize_entry("regions", regions)?;
+        }
+        map.end()
     }
 }
 
@@ -541,19 +650,27 @@ impl<'de> Deserialize<'de> for RawWorkers {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<RawWorkers, E> {
-                WorkersCount.visit_str(text)
+                WorkersCount.visit_str(text).map(RawWorkers::of)
             }
 
             fn visit_u64<E: de::Error>(self, count: u64) -> Result<RawWorkers, E> {
-                WorkersCount.visit_u64(count)
+                WorkersCount.visit_u64(count).map(RawWorkers::of)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<RawWorkers, A::Error> {
-                WorkersFields::deserialize(MapAccessDeserializer::new(access)).map(|fields| fields.count)
+                let WorkersFields { count, memory, regions } =
+                    WorkersFields::deserialize(MapAccessDeserializer::new(access))?;
+                Ok(RawWorkers { count, memory, regions })
             }
         }
 
         deserializer.deserialize_any(WorkersVisitor)
+    }
+}
+
+impl RawWorkers {
+    fn of(count: RawCount) -> Self {
+        Self { count, ..Self::default() }
     }
 }
 
@@ -562,19 +679,32 @@ impl JsonSchema for RawWorkers {
         "Workers".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let count = serde_json::json!([
             { "const": "auto" },
             { "type": "integer", "minimum": 1, "maximum": super::MAX_WORKERS },
         ]);
         json_schema!({
-            "description": "`auto`, or how many workers share the load: 1 to 10,000.",
+            "description": "`auto`, or how many workers share the load: 1 to 10,000; as fields, also what each is like on AWS.",
             "anyOf": [
                 { "anyOf": count },
                 {
                     "type": "object",
-                    "properties": { "count": { "anyOf": count } },
-                    "required": ["count"],
+                    "properties": {
+                        "count": {
+                            "description": "`auto`, the default, or how many workers share the load: 1 to 10,000.",
+                            "anyOf": count,
+                        },
+                        "memory": generator.subschema_for::<MemoryText>(),
+                        "regions": {
+                            "description": "The AWS region to attack from: the stack's own.",
+                            "type": "array",
+                            "items": { "type": "string", "pattern": REGION },
+                            "minItems": 1,
+                            "maxItems": super::MAX_REGIONS,
+                            "examples": [["eu-west-1"]],
+                        },
+                    },
                     "additionalProperties": false,
                 },
             ],

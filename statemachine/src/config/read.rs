@@ -25,7 +25,6 @@ const PLANNED: &[(&[&str], &[&str])] = &[
         &[
             "arrivals",
             "autoscaling",
-            "budget",
             "burst",
             "connections",
             "coverage",
@@ -40,7 +39,6 @@ const PLANNED: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["load"], &["burst", "search"]),
-    (&["workers"], &["memory", "regions"]),
     (&["expect"], &["within"]),
 ];
 

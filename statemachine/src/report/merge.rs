@@ -199,7 +199,7 @@ impl<'a> Merge<'a> {
             generator,
             slo: Vec::new(),
             attacks,
-            cost: Cost { estimated_usd: 0.0 },
+            cost: Cost { estimated_usd: self.plan.cost_usd() },
             leaks,
         };
         let observed = judge::Observed { totals: &self.attack_totals(), phase };

@@ -8,6 +8,7 @@ use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 
+use super::secrets::AwsSecrets;
 use super::table::DynamoWorkerTable;
 use crate::clock::{SystemClock, WallClock};
 use crate::handler;
@@ -25,7 +26,7 @@ pub async fn serve() -> Result<(), lambda_runtime::Error> {
         lambda_runtime::Error::from(format!("the worker's environment lacks {TABLE_VARIABLE}"))
     })?;
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let worker = Arc::new(Worker { table, config });
+    let worker = Arc::new(Worker { table, secrets: AwsSecrets::new(config.clone()), config });
     // On the heap, and of no type that a caller must look through.
     let serving: Serving =
         Box::pin(lambda_runtime::run(service_fn(move |event: LambdaEvent<WorkerInput>| {
@@ -39,6 +40,7 @@ type Serving = Pin<Box<dyn Future<Output = Result<(), lambda_runtime::Error>>>>;
 
 struct Worker {
     table: String,
+    secrets: AwsSecrets,
     config: SdkConfig,
 }
 
@@ -51,7 +53,7 @@ impl Worker {
         // tells them apart, and the second one loses.
         let token = format!("{}/{}", event.context.request_id, SystemClock.now().as_nanosecond());
         let transport = |plan: &deathstar_statemachine::plan::Plan| Rich::new(plan.connections.get());
-        let work = handler::handle(&table, &SystemClock, input, &token, transport);
+        let work = handler::handle(&table, &self.secrets, &SystemClock, input, &token, transport);
         Box::pin(work).await.map_err(Failed)
     }
 }

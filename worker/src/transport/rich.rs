@@ -5,6 +5,7 @@
 //! where the config says, and its response is counted as it came.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -29,11 +30,17 @@ pub struct Rich {
     connections: Semaphore,
 }
 
-/// A request that reqwest has parsed, and its size on the wire.
-#[derive(Debug)]
+/// A request that reqwest has parsed, and its size on the wire. It may hold
+/// secrets, so it shows only its size.
 pub struct RichRequest {
     template: reqwest::Request,
     bytes: u64,
+}
+
+impl fmt::Debug for RichRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RichRequest").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 impl Rich {
@@ -77,7 +84,8 @@ impl Transport for Rich {
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         }
-        let template = builder.build().map_err(|error| refused(chain(&error)))?;
+        // The URL may hold a secret.
+        let template = builder.build().map_err(|error| refused(chain(&error.without_url())))?;
         Ok(RichRequest { bytes: size_on_wire(request), template })
     }
 
