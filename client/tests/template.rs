@@ -281,7 +281,9 @@ fn calls(folder: &str) -> BTreeSet<String> {
         for (at, client) in source.match_indices("client.") {
             let rest = &source[at + client.len()..];
             let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_')).unwrap_or(rest.len());
-            if rest[end..].starts_with("()") && end > 0 {
+            let call = rest[end..].starts_with("()") && end > 0;
+            // What a client is made of is no call.
+            if call && &rest[..end] != "config" {
                 calls.insert(rest[..end].to_owned());
             }
         }
