@@ -30,8 +30,8 @@ const QUICK: [&str; 12] = [
 
 /// An account with a stack in it, and a client's home.
 #[derive(Debug)]
-pub(crate) struct Cloud {
-    account: Account<'static>,
+pub(crate) struct Cloud<'server> {
+    account: Account<'server>,
     home: TempDir,
 }
 
@@ -57,17 +57,24 @@ fn packages() -> &'static Path {
     })
 }
 
-impl Cloud {
+impl Cloud<'static> {
     /// A new account with a new stack in it.
     pub(crate) fn new() -> Self {
-        let this = Self { account: Account::new(), home: tempfile::tempdir().unwrap() };
+        Self::in_account(Account::new())
+    }
+}
+
+impl<'server> Cloud<'server> {
+    /// A new stack in an account that has none.
+    pub(crate) fn in_account(account: Account<'server>) -> Self {
+        let this = Self { account, home: tempfile::tempdir().unwrap() };
         let folder = packages().to_str().unwrap();
         let deployed = this.call(&[&["deploy", "--packages", folder], QUICK.as_slice()].concat());
         assert_eq!(deployed.status.code(), Some(0), "{}", words(&deployed));
         this
     }
 
-    pub(crate) const fn account(&self) -> &Account<'static> {
+    pub(crate) const fn account(&self) -> &Account<'server> {
         &self.account
     }
 

@@ -30,6 +30,7 @@ mod operation;
 mod proxy;
 
 mod contract;
+mod fault_runs;
 mod faults_on_cue;
 mod functions;
 mod isolation;
