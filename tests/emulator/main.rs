@@ -28,8 +28,10 @@ mod ministack;
 mod operation;
 mod proxy;
 
+mod bad_input;
 mod contract;
 mod faults_on_cue;
 mod functions;
 mod isolation;
 mod runs;
+mod same_path;

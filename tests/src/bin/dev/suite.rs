@@ -36,7 +36,10 @@ fn run_tests(arguments: &[String], environment: Option<(&str, &str)>) -> Result<
     must(cargo().arg("build").args(WORKSPACE).args(["--bins", "--tests"]))?;
     let mut command = cargo();
     command.arg("test").args(WORKSPACE).arg("--no-fail-fast").args(arguments);
-    command.env("DEATHSTAR_BIN", built_binary()?).env("DEATHSTAR_PACKAGES", package::make()?).envs(environment);
+    command
+        .env("DEATHSTAR_BIN", built_binary()?)
+        .env("DEATHSTAR_PACKAGES", package::make()?)
+        .envs(environment);
     let (summary, success) = watch(&mut command)?;
     // The very last line, alone: whoever runs this unseen looks for it.
     let _ = writeln!(std::io::stdout(), "{summary}");
