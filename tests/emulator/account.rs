@@ -114,7 +114,13 @@ impl<'server> Account<'server> {
 fn service_of(first: &str, headers: &[(&str, &str)]) -> &'static str {
     let path = first.split(' ').nth(1).unwrap_or_default();
     let target = headers.iter().find(|(name, _)| *name == "x-amz-target").map_or("", |(_, target)| target);
-    let targets = [("DynamoDB", "dynamodb"), ("AWSStepFunctions", "states"), ("AWSEvents", "events")];
+    let targets = [
+        ("DynamoDB", "dynamodb"),
+        ("AWSStepFunctions", "states"),
+        ("AWSEvents", "events"),
+        ("AmazonSSM", "ssm"),
+        ("Logs", "logs"),
+    ];
     if let Some((_, service)) = targets.iter().find(|(start, _)| target.starts_with(start)) {
         return service;
     }

@@ -55,7 +55,10 @@ impl Fault {
     /// What the operation's caller is told.
     pub(crate) fn response(self, operation: &Operation) -> Message {
         let (status, name) = self.error(operation);
-        let message = format!("{operation} was told to fail");
+        let message = match self {
+            Self::AccessDenied => denial(operation),
+            _ => format!("{operation} was told to fail"),
+        };
         let xml = format!("<Code>{name}</Code><Message>{message}</Message>");
         let id = "<RequestId>00000000-0000-0000-0000-000000000000</RequestId>";
         let (kind, body) = match (self, operation.protocol) {
@@ -79,4 +82,18 @@ impl Fault {
         }
         Message::new(&format!("HTTP/1.1 {status} As Told"), &headers, body.as_bytes())
     }
+}
+
+/// A refusal in the words that AWS has for it: they name the permission, and
+/// nothing else does.
+fn denial(operation: &Operation) -> String {
+    let service = match operation.service {
+        "StepFunctions" => "states".to_owned(),
+        "EventBridge" => "events".to_owned(),
+        other => other.to_lowercase(),
+    };
+    let action = format!("{service}:{}", operation.name);
+    format!(
+        "User: arn:aws:iam::000000000000:user/a is not authorized to perform: {action} on resource: * because no identity-based policy allows the {action} action"
+    )
 }

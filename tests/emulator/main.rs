@@ -29,9 +29,11 @@ mod ministack;
 mod operation;
 mod proxy;
 
+mod bad_input;
 mod contract;
 mod fault_runs;
 mod faults_on_cue;
 mod functions;
 mod isolation;
 mod runs;
+mod same_path;
