@@ -47,7 +47,7 @@ fn refused(command: &mut Command, code: i32, says: &[&str]) {
 
 /// Nothing was started, and nothing is left.
 #[track_caller]
-fn nothing_came_of_it(cloud: &Cloud) {
+fn nothing_came_of_it(cloud: &Cloud<'_>) {
     assert_eq!(cloud.account().count("StepFunctions.StartExecution"), 0);
     assert_eq!(cloud.account().count("Lambda.CreateFunction"), 0);
     cloud.is_clean();
@@ -120,7 +120,7 @@ fn whoever_is_not_let_in_is_told_why() {
 }
 
 /// The executions that there are.
-fn executions(cloud: &Cloud) -> Vec<Value> {
+fn executions(cloud: &Cloud<'_>) -> Vec<Value> {
     let machine =
         cloud.execution("a").replace(":execution:", ":stateMachine:").replace("deathstar:a", "deathstar");
     let list = json!({ "stateMachineArn": machine }).to_string();
@@ -277,7 +277,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked_for() {
     nothing_came_of_it(&cloud);
 }
 
-fn bad_schedules(cloud: &Cloud, config: &str) {
+fn bad_schedules(cloud: &Cloud<'_>, config: &str) {
     for (options, says) in [
         (&["--cron", "0 3 * * *"][..], "5 fields, and there are six"),
         (&["--cron", "0 3 * * * *"], "must be ?, and the other one not"),
