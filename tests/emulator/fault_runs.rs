@@ -581,14 +581,14 @@ fn whatever_goes_wrong_nothing_is_left_and_nothing_is_sent_twice() {
         for _ in 0..BESIDE.min(seeds.len()) {
             scope.spawn(|| {
                 while let Some(seed) = take() {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| fault_run(seed)));
-                    match outcome {
-                        Ok(outcome) => {
-                            println!("{outcome}");
-                            let all = outcome.wrong.iter().map(|wrong| format!("seed {seed}: {wrong}"));
-                            wrong.lock().unwrap().extend(all);
-                        }
-                        Err(_) => wrong.lock().unwrap().push(format!("seed {seed}: a panic, see above")),
+                    if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| fault_run(seed))) {
+                        println!("{outcome}");
+                        let all = outcome.wrong.iter().map(|wrong| format!("seed {seed}: {wrong}"));
+                        wrong.lock().unwrap().extend(all);
+                    } else {
+                        let mishap = Mishap::of(seed, &mut Dice(seed));
+                        println!("| {seed} | {mishap} | a panic | | | | | WRONG: see above");
+                        wrong.lock().unwrap().push(format!("seed {seed}: a panic, see above"));
                     }
                 }
             });
