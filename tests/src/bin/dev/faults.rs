@@ -18,7 +18,7 @@ const TEST: &str = "whatever_goes_wrong_nothing_is_left_and_nothing_is_sent_twic
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     no_arguments(arguments)?;
     let mut command = suite::ready()?;
-    command.args(["--test", "emulator", TEST, "--", "--nocapture"]);
+    command.args(["--test", "emulator", TEST, "--", "--nocapture", "--test-threads=2"]);
     command.env("DEATHSTAR_FAULT_SEEDS", SEEDS);
     let started = clock::monotonic();
     let (mut rows, success) = watch(&mut command)?;
