@@ -198,6 +198,7 @@ fn an_installation_that_cannot_be_used_is_named() {
             refused(&mut cloud.command(&arguments), 2, &says);
         }
     }
+    refused(&mut cloud.command(&["leaks"]), 2, &["the stack deathstar is of version 0.0.99"]);
     put(&body);
     cloud.ends(0, &["list", "--on", "aws"]);
 
