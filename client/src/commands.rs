@@ -247,6 +247,7 @@ fn no_aws<T>() -> Result<T, CommandError> {
 }
 
 #[cfg(not(feature = "aws"))]
+#[expect(clippy::unused_async, reason = "as where there is AWS")]
 async fn there(_: &Where) -> Result<Here, CommandError> {
     no_aws()
 }

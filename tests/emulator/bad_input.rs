@@ -198,6 +198,7 @@ fn an_installation_that_cannot_be_used_is_named() {
             refused(&mut cloud.command(&arguments), 2, &says);
         }
     }
+    refused(&mut cloud.command(&["leaks"]), 2, &["the stack deathstar is of version 0.0.99"]);
     put(&body);
     cloud.ends(0, &["list", "--on", "aws"]);
 
@@ -242,10 +243,15 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked_for() {
     cloud.config("body", &"x".repeat((16 << 20) + 1));
     let body =
         cloud.config("of-body", &ACCEPTED.replace("timeout: 1s", "method: POST, body_file: body.yaml"));
+    // Of a size that this machine would do, and no table on AWS.
+    cloud.config("half", &"x".repeat(1 << 20));
+    let half =
+        cloud.config("of-half", &ACCEPTED.replace("timeout: 1s", "method: POST, body_file: half.yaml"));
     let none = cloud.config("none", "name: none\nattacks: []\n");
     for (path, says) in [
         (large.as_str(), &["large.yaml has more than 16777216 bytes, the limit"][..]),
         (&body, &["of-body.yaml cannot be used", "body.yaml has more than 16777216 bytes, the limit"]),
+        (&half, &["bytes with its bodies, and on AWS it may have 1048576"]),
         (&none, &["none.yaml cannot be used", "attacks"]),
         ("nowhere.yaml", &["cannot read nowhere.yaml"]),
     ] {
