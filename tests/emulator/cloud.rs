@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::account::Account;
 use crate::clock;
+use crate::ministack::Ministack;
 
 /// How the stack is parametrised, so that tests need not wait.
 const QUICK: [&str; 12] = [
@@ -58,9 +59,12 @@ fn packages() -> &'static Path {
 }
 
 impl Cloud<'static> {
-    /// A new account with a new stack in it.
+    /// A new account with a new stack in it, in an emulator of its own: when
+    /// the emulator makes a function, it ends running ones of that name in every
+    /// account, and each stack's controller has the same. The emulator ends with
+    /// the tests.
     pub(crate) fn new() -> Self {
-        Self::in_account(Account::new())
+        Self::in_account(Account::on_server(Box::leak(Box::new(Ministack::start(&[])))))
     }
 }
 

@@ -80,7 +80,7 @@ fn claims(table: &Connection) -> BTreeSet<[u32; 3]> {
 }
 
 /// Runs a config on the emulator.
-fn there(cloud: &Cloud, run: &str, text: &str) -> Ran {
+fn there(cloud: &Cloud<'_>, run: &str, text: &str) -> Ran {
     cloud.submit(run, text);
     cloud.ended(run);
     let execution = json!({ "executionArn": cloud.execution(run), "maxResults": 1000 }).to_string();
@@ -115,7 +115,7 @@ fn numbers(claim: &str) -> [u32; 3] {
 
 /// What a run's controller did, by the log of the stack; of a task that was
 /// tried again, the last.
-fn tasks(cloud: &Cloud, run: &str) -> Vec<String> {
+fn tasks(cloud: &Cloud<'_>, run: &str) -> Vec<String> {
     let lines = || {
         let filter = json!({ "logGroupName": "/deathstar/deathstar", "filterPattern": "", "limit": 10000 });
         let found = cloud.account().ask("Logs_20140328.FilterLogEvents", &filter.to_string());
