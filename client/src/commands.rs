@@ -120,6 +120,7 @@ impl CommandError {
             Self::Aws(error) => error.hint(),
             #[cfg(feature = "aws")]
             Self::Install(error) => Some(error.hint().to_owned()),
+            Self::Task(TaskError::Throttled(_)) => Some(SLOW_DOWN.to_owned()),
             #[cfg(feature = "aws")]
             Self::Task(error) => missing_permission(error).map(|permission| permission.hint()),
             Self::Home(HomeError::Directory { .. } | HomeError::Table(_)) => {
@@ -129,6 +130,9 @@ impl CommandError {
         }
     }
 }
+
+/// What to do when a service asks for it.
+pub(crate) const SLOW_DOWN: &str = "wait a minute and try again";
 
 /// Errors of executions that are for the user to mend.
 const THE_USERS: [&str; 2] = ["DeathStar.BadConfig", "DeathStar.OverLimit"];

@@ -1,7 +1,7 @@
 //! What an installation on AWS is: its name, its settings, and the row in its
 //! table that every other command starts from.
 //!
-//! It asks nobody anything: [`crate::aws`] does, and `commands/deploy.rs` says
+//! It asks nobody anything: `aws` does, and `commands/deploy.rs` says
 //! in which order.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use deathstar_statemachine::policy::HostPattern;
-use deathstar_statemachine::units::{Rate, UnitError, display_duration, parse_duration};
+use deathstar_statemachine::units::{Rate, UnitError, display_duration, duration_text, parse_duration};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -258,6 +258,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("--lead", "Lead"),
     ("--checkpoint", "Checkpoint"),
     ("--slice", "Slice"),
+    ("--setup", "Setup"),
     ("--grace", "Grace"),
     ("--janitor-every", "JanitorEvery"),
 ];
@@ -289,6 +290,7 @@ pub(crate) fn wanted(args: &SettingArgs, place: &Place) -> Result<Parameters, No
         ("Lead", args.lead.as_ref().map(duration)),
         ("Checkpoint", args.checkpoint.as_ref().map(duration)),
         ("Slice", args.slice.as_ref().map(duration)),
+        ("Setup", args.setup.as_ref().map(duration)),
         ("Grace", args.grace.as_ref().map(duration)),
         ("JanitorEvery", args.janitor_every.map(|cadence| cadence.to_string())),
     ];
@@ -384,6 +386,21 @@ pub(crate) struct Install {
     pub(crate) max_usd: f64,
     /// ARNs that workers may read.
     pub(crate) secrets: Vec<String>,
+    /// From the decision on a round of load to its first request.
+    #[serde(with = "duration_text")]
+    pub(crate) lead: Duration,
+    /// How often a worker writes down what it saw.
+    #[serde(with = "duration_text")]
+    pub(crate) checkpoint: Duration,
+    /// The longest stretch of load of one invocation.
+    #[serde(with = "duration_text")]
+    pub(crate) slice: Duration,
+    /// From the plan to the first request.
+    #[serde(with = "duration_text")]
+    pub(crate) setup: Duration,
+    /// How long after a run should have ended it is torn down for it.
+    #[serde(with = "duration_text")]
+    pub(crate) grace: Duration,
 }
 
 impl Install {
@@ -403,6 +420,7 @@ impl Install {
         let list = |name: &'static str| {
             parameter(name).map(|list| list.split(',').map(str::trim).filter(|one| !one.is_empty()))
         };
+        let duration = |name: &'static str| parse_duration(parameter(name)?).map_err(|_| name);
         Ok(Self {
             version: VERSION.to_owned(),
             region: place.region.clone(),
@@ -420,11 +438,14 @@ impl Install {
             max_workers: number("MaxWorkers", parameter("MaxWorkers")?)?,
             max_usd: number("MaxUsd", parameter("MaxUsd")?)?,
             secrets: list("AllowedSecrets")?.map(ToOwned::to_owned).collect(),
+            lead: duration("Lead")?,
+            checkpoint: duration("Checkpoint")?,
+            slice: duration("Slice")?,
+            setup: duration("Setup")?,
+            grace: duration("Grace")?,
         })
     }
-}
 
-impl Install {
     /// The ARN of the queue for what could not be delivered.
     pub(crate) fn dead_letters(&self) -> String {
         let partition = self.state_machine_arn.split(':').nth(1).unwrap_or("aws");
@@ -631,6 +652,11 @@ mod tests {
             ("MaxRate", "1000"),
             ("MaxWorkers", "100"),
             ("MaxUsd", "2.5"),
+            ("Lead", "500ms"),
+            ("Checkpoint", "5s"),
+            ("Slice", "10m"),
+            ("Setup", "20m"),
+            ("Grace", "300s"),
         ]);
         let outputs = parameters(&[
             ("ControllerArn", "c"),
@@ -649,6 +675,7 @@ mod tests {
                 "scheduler_role_arn": "r", "log_group": "/deathstar/deathstar",
                 "allow": ["a.example.com", "*.b.example.com"], "max_rate": 1000, "max_workers": 100,
                 "max_usd": 2.5, "secrets": [],
+                "lead": "500ms", "checkpoint": "5s", "slice": "10m", "setup": "20m", "grace": "5m",
             })
         );
         assert_eq!(Install::of(&stack, &place(), &given, &Parameters::new()), Err("ControllerArn"));

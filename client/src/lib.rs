@@ -2,8 +2,9 @@
 //!
 //! [`embedded`] runs the definition in this process: it hands tasks to the
 //! controller and shards to workers, which know nothing of each other. The
-//! rest reads configs, shows progress and renders reports. [`target`] is a
-//! service to aim at.
+//! rest reads configs, shows progress and renders reports. Commands are written
+//! once for both places that runs can be in: `mode` is the one that chooses.
+//! [`target`] is a service to aim at.
 
 pub mod embedded;
 pub mod exit;

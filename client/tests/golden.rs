@@ -53,6 +53,8 @@ fn help_of_every_command() {
         "schedule list",
         "schedule remove",
         "leaks",
+        "deploy",
+        "destroy",
         "demo",
         "target",
         "schema",

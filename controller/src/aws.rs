@@ -1,6 +1,6 @@
 //! AWS mode: the adapters, and the controller's Lambda entry.
 //!
-//! [`entry`] is what Lambda starts; [`event`] tells its invocations apart;
+//! [`entry`] is what Lambda starts; `event` tells its invocations apart;
 //! [`settings`] is what the stack says, and [`place`] what that offers a plan;
 //! the rest are the ports.
 

@@ -16,14 +16,12 @@ use deathstar_controller::dispatch::run_task;
 use deathstar_controller::embedded::EmbeddedPorts;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Invocation, Limits};
 use deathstar_controller::embedded::table::SqliteTable;
-use deathstar_controller::ports::{FunctionSpec, FunctionState, Functions, Switches, Table, TableResult};
+use deathstar_controller::ports::{FunctionSpec, FunctionState, Functions, Switches, Table};
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::interpreter::Failure;
-use deathstar_statemachine::message::ConfigRef;
 use deathstar_statemachine::plan::{Place, Plan};
-use deathstar_statemachine::report::{Merge, Phase, Report, Round, SliceEnd, Stop};
 use deathstar_statemachine::table::{Claim, LedgerState};
 use deathstar_statemachine::window::{Health, Window};
 use jiff::Timestamp;
@@ -153,7 +151,7 @@ fn two_handles_on_one_file_agree_on_who_won() {
             block_on(async {
                 for number in 0..SLICES {
                     let slice = slice(run, number, 0);
-                    if table.claim(&slice, token).await.unwrap() == Claim::Won {
+                    if table.claim_slice(&slice, token).await.unwrap() == Claim::Won {
                         won.fetch_add(1, Ordering::Relaxed);
                         table.checkpoint(&slice, vec![window(0)]).await.unwrap();
                     }
@@ -349,11 +347,6 @@ fn window(second: u64) -> Window {
     Window { at: second * SECOND, len: SECOND, series: Vec::new(), health: Health::unknown() }
 }
 
-fn round(number: u32) -> Round {
-    let from = u64::from(number) * 10 * SECOND;
-    Round { number, from, until: from + 10 * SECOND, t0: at(0), slices: 1, judged: false }
-}
-
 fn config() -> Config {
     let text = "name: contract\nattacks:\n  - name: home\n    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 10s\nslo:\n  - p99 < 1s\n";
     Config::from_text(text, |_| Err("no files".to_owned())).unwrap()
@@ -386,8 +379,4 @@ fn place() -> Place {
 
 fn plan(run: &RunId) -> Plan {
     Plan::new(run.clone(), config(), place(), at(0)).unwrap()
-}
-
-fn report(run: &RunId) -> Report {
-    Merge::new(&plan(run), vec![round(0)]).report(None, None, 0, Phase::Over)
 }

@@ -41,16 +41,20 @@ impl TaskError {
     /// A failure of DynamoDB, by the code it gave. What passes by itself is tried
     /// again by the definition; what does not, is not.
     #[must_use]
-    pub fn of_dynamodb(table: &str, code: Option<&str>, what: &str) -> Self {
+    pub fn of_dynamodb(table: &str, region: &str, code: Option<&str>, what: &str) -> Self {
         match code {
             Some("ResourceNotFoundException") => Self::TableUnavailable(format!(
-                "there is no table {table}: is the stack deployed in this region? {what}"
+                "there is no table {table} in {region}: is the stack deployed there? {what}"
             )),
             Some(
                 "AccessDeniedException" | "ValidationException" | "ItemCollectionSizeLimitExceededException",
             ) => Self::Broken(format!("table {table}: {what}")),
             Some(
-                "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded",
+                "ProvisionedThroughputExceededException"
+                | "ThrottlingException"
+                | "RequestLimitExceeded"
+                | "TransactionConflictException"
+                | "TransactionInProgressException",
             ) => Self::Throttled(format!("table {table}: {what}")),
             _ => Self::TableUnavailable(format!("table {table}: {what}")),
         }

@@ -4,13 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ranks of a small list")]
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use deathstar_statemachine::histogram::Histogram;
 use deathstar_statemachine::load::Load;
 use deathstar_statemachine::schedule::{Schedule, Shard, micros};
+use deathstar_statemachine::table::rows::{BODY_LIMIT, Document, join_document, join_window, split_window};
 use deathstar_statemachine::units::Rate;
+use deathstar_statemachine::window::{Health, Outcome, Series, Tally, Timing, Window};
 use proptest::prelude::*;
 
 fn rate() -> impl Strategy<Value = Rate> {
@@ -48,6 +51,75 @@ fn open_load() -> impl Strategy<Value = Load> {
         }),
         (prop::collection::vec(rate(), 1..6), short()).prop_map(|(rates, each)| Load::Steps { rates, each }),
     ]
+}
+
+/// A window of requests that each took these times, in microseconds.
+fn window_of(requests: &BTreeMap<u32, Vec<u64>>) -> Window {
+    let series = |(request, times): (&u32, &Vec<u64>)| {
+        let mut tally = Tally::window();
+        for time in times {
+            let done = Duration::from_micros(*time);
+            let timing = Timing { intended: Duration::ZERO, sent: Duration::ZERO, done };
+            tally.scheduled += 1;
+            tally.record(Outcome::Completed { status: 200 }, &timing, true);
+        }
+        Series { attack: 0, request: *request, tally }
+    };
+    Window { at: 0, len: 1_000_000, series: requests.iter().map(series).collect(), health: Health::unknown() }
+}
+
+proptest! {
+    // Windows of so many requests that they are cut take long to make.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// What is cut into rows comes back, and no row is over its limit.
+    #[test]
+    fn windows_come_back_from_their_rows(
+        requests in prop::collection::btree_map(0_u32..2000, prop::collection::vec(1_u64..20_000_000, 1..8), 0..700),
+    ) {
+        let window = window_of(&requests);
+        let rows = split_window(&window).unwrap();
+        prop_assert!(rows.iter().all(|row| row.len() <= BODY_LIMIT));
+        prop_assert_eq!(join_window(&rows).unwrap(), Some(window));
+    }
+
+    /// A later state of a window that was written in part: no request counts
+    /// twice, and each is as it was in one of the two states.
+    #[test]
+    fn windows_that_were_half_rewritten_count_nothing_twice(
+        requests in prop::collection::btree_map(0_u32..2000, prop::collection::vec(1_u64..20_000_000, 1..8), 1..700),
+        more in prop::collection::vec((0_u32..2000, 1_u64..20_000_000), 1..400),
+        written in 0_usize..8,
+    ) {
+        let mut grown = requests.clone();
+        more.into_iter().for_each(|(request, time)| grown.entry(request).or_default().push(time));
+        let (earlier, later) = (window_of(&requests), window_of(&grown));
+        let mut rows = split_window(&earlier).unwrap();
+        for (number, row) in split_window(&later).unwrap().into_iter().enumerate().take(written) {
+            if number < rows.len() {
+                rows[number] = row;
+            } else {
+                rows.push(row);
+            }
+        }
+        let joined = join_window(&rows).unwrap().unwrap();
+        prop_assert!(joined.series.is_sorted_by(|a, b| a.request < b.request));
+        for series in &joined.series {
+            prop_assert!(earlier.series.contains(series) || later.series.contains(series));
+        }
+        if written >= split_window(&later).unwrap().len() {
+            prop_assert_eq!(joined.series, later.series);
+        }
+    }
+
+    /// Documents of any text come back from their rows.
+    #[test]
+    fn documents_come_back_from_their_rows(text in "[a-zä€😀\"\\\\]{0,40}", times in 0_usize..40_000) {
+        let text = text.repeat(times);
+        let document = Document::of(&text).unwrap();
+        prop_assert!(document.chunks.iter().all(|chunk| chunk.len() <= BODY_LIMIT));
+        prop_assert_eq!(join_document::<String>("a text", &document.chunks).unwrap(), text);
+    }
 }
 
 proptest! {

@@ -4,24 +4,15 @@
 //! mode and against those of AWS mode, on the emulator.
 
 mod functions;
+mod scale;
 mod table;
 
-use std::path::PathBuf;
-use std::sync::OnceLock;
-
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
 use deathstar::embedded::EmbeddedWorkerTable;
-use deathstar_controller::aws::functions::{LambdaFunctions, Making};
-use deathstar_controller::aws::table::DynamoTable;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};
 use deathstar_controller::embedded::table::SqliteTable;
-use deathstar_worker::aws::table::DynamoWorkerTable;
 use tempfile::TempDir;
 
-use crate::ministack::{Ministack, free_port};
+use crate::aws::{dynamodb, lambda};
 
 /// Runs every fact of the table against every adapter, each on a table of its
 /// own that is empty.
@@ -33,7 +24,7 @@ macro_rules! for_every_table {
                 async fn $fact() {
                     let (_folder, table) = super::sqlite();
                     let worker = super::EmbeddedWorkerTable(table.clone());
-                    super::table::$fact(&table, &worker).await;
+                    super::facts::$fact(&table, &worker).await;
                 }
             )*
         }
@@ -41,8 +32,8 @@ macro_rules! for_every_table {
             $(
                 #[tokio::test]
                 async fn $fact() {
-                    let (table, worker) = super::dynamodb(stringify!($fact)).await;
-                    super::table::$fact(&table, &worker).await;
+                    let (table, worker) = super::dynamodb().await;
+                    super::facts::$fact(&table, &worker).await;
                 }
             )*
         }
@@ -70,6 +61,21 @@ for_every_table! {
     runs_come_with_the_newest_first
     a_report_gives_the_run_its_verdict
     runs_do_not_see_each_other
+    a_run_may_be_over_before_it_is_claimed
+    a_run_may_be_stopped_before_it_is_claimed
+    the_first_reason_is_kept_whoever_gives_it
+    a_slice_has_one_winner_of_many_at_once
+    of_many_votes_at_once_the_last_is_told_of_all
+    what_is_larger_than_a_row_comes_back_whole
+    a_window_of_many_requests_is_replaced_by_its_later_state
+    ends_that_are_larger_than_a_page_come_whole
+    a_round_is_seen_by_workers_as_it_was_decided
+}
+
+/// All facts of the table, wherever they are.
+mod facts {
+    pub(super) use super::scale::*;
+    pub(super) use super::table::*;
 }
 
 /// Runs every fact of functions against every platform, each without functions.
@@ -87,7 +93,7 @@ macro_rules! for_every_platform {
             $(
                 #[tokio::test]
                 async fn $fact() {
-                    let (_folder, functions) = super::lambda(stringify!($fact)).await;
+                    let (_folder, functions) = super::lambda().await;
                     super::functions::$fact(&functions).await;
                 }
             )*
@@ -110,52 +116,4 @@ fn sqlite() -> (TempDir, SqliteTable) {
 
 fn in_process() -> InProcessFunctions {
     InProcessFunctions::new(Limits::default(), Box::new(|_| unreachable!("none is invoked")))
-}
-
-/// The emulator for facts, without a proxy; it goes with this process.
-fn emulator() -> &'static Ministack {
-    static EMULATOR: OnceLock<Ministack> = OnceLock::new();
-    EMULATOR.get_or_init(|| {
-        let port = free_port();
-        Ministack::start(port, &format!("http://127.0.0.1:{port}"), &[])
-    })
-}
-
-/// A client's configuration for the emulator. Regions do not see each other.
-async fn configuration(region: &str) -> SdkConfig {
-    let url = format!("http://{}", emulator().address());
-    let credentials = aws_sdk_dynamodb::config::Credentials::new("test", "test", None, None, "a test");
-    let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(url);
-    config.credentials_provider(credentials).region(Region::new(region.to_owned())).load().await
-}
-
-async fn dynamodb(name: &str) -> (DynamoTable, DynamoWorkerTable) {
-    let client = aws_sdk_dynamodb::Client::new(&configuration("us-east-1").await);
-    let key = |name: &str, kind| {
-        let attribute = AttributeDefinition::builder().attribute_name(name);
-        let element = KeySchemaElement::builder().attribute_name(name).key_type(kind);
-        (attribute.attribute_type(ScalarAttributeType::S).build().unwrap(), element.build().unwrap())
-    };
-    let (pk, sk) = (key("pk", KeyType::Hash), key("sk", KeyType::Range));
-    let create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
-    let create = create.attribute_definitions(pk.0).attribute_definitions(sk.0);
-    create.key_schema(pk.1).key_schema(sk.1).send().await.unwrap();
-    (DynamoTable::new(client.clone(), name.to_owned()), DynamoWorkerTable::new(client, name.to_owned(), 0))
-}
-
-/// Functions of a region of their own.
-async fn lambda(fact: &str) -> (TempDir, LambdaFunctions) {
-    let regions = ["eu-west-1", "eu-west-2", "eu-central-1", "us-west-2"];
-    let region = regions[fact.len() % regions.len()];
-    let client = aws_sdk_lambda::Client::new(&configuration(region).await);
-    let folder = tempfile::tempdir().unwrap();
-    let package: PathBuf = folder.path().join("worker.zip");
-    // Nobody invokes it: an empty archive, which is its end record alone.
-    std::fs::write(&package, [b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
-    let making = Making {
-        role: "arn:aws:iam::000000000000:role/worker".to_owned(),
-        log_group: "/deathstar/contract".to_owned(),
-        package,
-    };
-    (folder, LambdaFunctions::new(client, fact.to_owned(), making))
 }

@@ -1,103 +1,189 @@
-//! The emulator of AWS: one server of its own port, folder and environment.
+//! The emulator, as a process of ours.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::OnceLock;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use crate::clock;
+use crate::message::Message;
+use crate::proxy::{Proxy, forward};
 
-/// Region and account of everything in here.
+/// The region it is in.
 pub(crate) const REGION: &str = "us-east-1";
 
-/// Starts the server, waits until nobody holds our end of its standard input
-/// any more, and takes it down with all that it had started: a test program
-/// that is killed leaves nothing behind.
-const KEEPER: &str = r#"
-    "$0" >"$1/server.log" 2>&1 </dev/null &
-    cat >/dev/null
-    kill $!
-    rm -rf "$1"
-    kill -KILL -- -$$
-"#;
+/// How often a start is tried: the port that was free may be taken since.
+const STARTS: u32 = 5;
 
-/// A server under way; ended when dropped, or with this process.
+/// Waits until its input ends, which it does with the process that made us,
+/// however that ended; then ends the emulator's group ($1) and removes its
+/// folder ($2).
+const GUARD: &str = r#"read -r _; kill -s KILL -- "-$1"; sleep 0.2; rm -rf -- "$2""#;
+
+/// An emulator with a proxy before it. Ended when dropped, with every function
+/// that it runs; a shared one when the tests end, by a guard of its own.
 #[derive(Debug)]
 pub(crate) struct Ministack {
-    keeper: Child,
+    process: Child,
+    guard: Child,
     address: SocketAddr,
+    proxy: Proxy,
     folder: TempDir,
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The workspace's folder.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
 impl Ministack {
-    /// Starts a server. `endpoint` is where its functions call AWS: itself, or a
-    /// proxy before it. `settings` are more of its environment.
-    pub(crate) fn start(port: u16, endpoint: &str, settings: &[(&str, &str)]) -> Self {
-        let server = root().join("target/tools/ministack/bin/ministack");
-        assert!(
-            server.exists(),
-            "the emulator is missing; `cargo dev test` installs it, and then runs this test"
-        );
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER]).arg(&server).arg(path);
-        // Functions inherit the server's environment, so it has nothing of ours.
-        keeper.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        keeper.env("HOME", path).env("TMPDIR", path);
-        keeper.env("S3_DATA_DIR", path.join("s3")).env("STATE_DIR", path.join("state"));
-        keeper.env("GATEWAY_PORT", port.to_string()).env("BIND_HOST", "127.0.0.1");
-        keeper.env("AWS_ENDPOINT_URL", endpoint).env("MINISTACK_REGION", REGION);
-        keeper.env("LAMBDA_EXECUTOR", "local").envs(settings.iter().copied());
-        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let keeper = keeper.spawn().unwrap();
-        let this = Self { keeper, address: SocketAddr::from(([127, 0, 0, 1], port)), folder };
-        clock::wait_for("the emulator to be healthy", || {
-            get(this.address, "/_ministack/health").filter(|answer| answer.starts_with("HTTP/1.1 200"))
-        });
-        this
+    /// The one that all tests of this program share, each in an
+    /// [`crate::account::Account`] of its own.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Ministack> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(&[]))
     }
 
-    pub(crate) const fn address(&self) -> SocketAddr {
+    /// Starts one, with more in its environment, and in that of its functions.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
+        for _ in 0..STARTS {
+            if let Some(started) = Self::try_start(environment) {
+                return started;
+            }
+        }
+        panic!("no port stayed free for the emulator in {STARTS} tries");
+    }
+
+    /// Nothing when the port was taken.
+    fn try_start(environment: &[(&str, &str)]) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("deathstar-emulator-").tempdir().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let proxy = Proxy::start();
+        let log = File::create(folder.path().join(LOG)).unwrap();
+        let process = command(folder.path(), address, &proxy)
+            .envs(environment.iter().copied())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard", &process.id().to_string()])
+            .arg(folder.path())
+            // Not in our group: an interrupt of the tests must not end it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { process, guard, address, proxy, folder };
+        if clock::wait_for("the emulator to start", || server.started()) {
+            server.proxy.lead_to(address);
+            return Some(server);
+        }
+        let log = server.log();
+        assert!(log.contains("already in use"), "the emulator has ended:\n{log}");
+        None
+    }
+
+    /// Whether it has started, or ended instead; nothing while that is open.
+    fn started(&mut self) -> Option<bool> {
+        if self.process.try_wait().unwrap().is_some() {
+            return Some(false);
+        }
+        let health = Message::new("GET /_ministack/health HTTP/1.1", &[("host", "localhost")], b"");
+        let up = forward(self.address, &health).is_ok_and(|answer| answer.status() == Some(200));
+        up.then_some(true)
+    }
+
+    /// Where clients find it, through the proxy. Its functions do, too.
+    pub(crate) fn url(&self) -> String {
+        self.proxy.url()
+    }
+
+    /// Where it listens itself, past the proxy.
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The end of what it has said, for whoever wonders why a test failed.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
+    /// A folder that goes with it.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it has said, for whoever has to explain a failure.
     pub(crate) fn log(&self) -> String {
-        let log = std::fs::read(self.folder.path().join("server.log")).unwrap_or_default();
-        let from = log.len().saturating_sub(20_000);
-        String::from_utf8_lossy(&log[from..]).into_owned()
+        fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default()
     }
 }
+
+/// The log's name in the folder.
+const LOG: &str = "ministack.log";
 
 impl Drop for Ministack {
     fn drop(&mut self) {
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        // First, so that it does not end a group whose number is used again.
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
+        if let Some(group) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.process.wait();
     }
 }
 
-/// One GET, whole.
-fn get(address: SocketAddr, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
-    let mut answer = Vec::new();
-    // What came before an error is looked at.
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8(answer).ok()
+/// The emulator, to be started. Its functions get its whole environment, so it
+/// has nothing of ours but the path.
+fn command(folder: &Path, address: SocketAddr, proxy: &Proxy) -> Command {
+    let program = program();
+    assert!(
+        program.exists(),
+        "the emulator is missing; `cargo dev tools` installs it, as `cargo dev test` does"
+    );
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .env("HOME", folder)
+        .env("TMPDIR", folder)
+        .env("GATEWAY_PORT", address.port().to_string())
+        .env("BIND_HOST", address.ip().to_string())
+        .env("MINISTACK_REGION", REGION)
+        .env("LAMBDA_EXECUTOR", "local")
+        .env("S3_DATA_DIR", folder.join("s3"))
+        .env("STATE_DIR", folder.join("state"))
+        // For its functions: it calls nothing by this address itself.
+        .env("AWS_ENDPOINT_URL", proxy.url())
+        .current_dir(folder)
+        // A group of its own: its functions are in it, and end with it.
+        .process_group(0)
+        .stdin(Stdio::null());
+    command
+}
+
+fn program() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    root.join("target/tools/ministack/bin/ministack")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_emulator_ends_with_the_process_that_started_it() {
+        let mut server = Ministack::start(&[]);
+        // What a process that dies, however it does, leaves to its guard.
+        drop(server.guard.stdin.take());
+        let ended = clock::wait_for("the emulator to end", || server.process.try_wait().unwrap());
+        assert!(!ended.success());
+        clock::wait_for("its folder to go", || (!server.folder.path().exists()).then_some(()));
+    }
 }

@@ -17,13 +17,21 @@ pub(crate) fn now() -> Instant {
 ///
 /// # Panics
 /// When it has not after [`DEADLINE`].
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_within(DEADLINE, what, look)
+}
+
+/// Waits until `look` finds something, for something that takes long.
+///
+/// # Panics
+/// When it has not after `deadline`.
+pub(crate) fn wait_within<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
+        assert!(start.elapsed() < deadline, "waited {deadline:?} for {what}");
         std::thread::sleep(AGAIN);
     }
 }

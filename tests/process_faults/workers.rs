@@ -140,7 +140,7 @@ async fn a_slow_control_plane_delays_a_run_and_changes_nothing_else() {
 
 #[tokio::test]
 async fn a_worker_that_finds_no_place_comes_late_and_drops_what_was_due() {
-    let limits = Limits { concurrency: 1, ..Limits::default() };
+    let limits = Limits { concurrency: 2, others: 1, ..Limits::default() };
     let (target, bench) = (fast(), Bench::new(limits, |_| None));
     let (ended, report) = bench.run(&constant(&target, 100, 4)).await;
     assert!(ended.result.is_ok(), "{:?}", ended.result);

@@ -48,7 +48,7 @@ impl Connection {
         let provider = provider.ok_or_else(|| AwsError::new("reach AWS", Why::NoCredentials))?;
         // Asked here, so that their lack is not reported as a failure of
         // whatever needs them first. The clients load them anew.
-        provider.provide_credentials().await.map_err(AwsError::of_credentials)?;
+        provider.provide_credentials().await.map_err(|error| AwsError::of_credentials(&error))?;
         Ok(Self { config, region })
     }
 

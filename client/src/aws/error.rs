@@ -12,6 +12,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use thiserror::Error;
 
+use crate::commands::SLOW_DOWN;
 use crate::exit::Exit;
 
 /// A call that failed, and why.
@@ -119,8 +120,8 @@ impl AwsError {
     }
 
     /// Why credentials could not be had.
-    pub(super) fn of_credentials(error: CredentialsError) -> Self {
-        let why = match &error {
+    pub(super) fn of_credentials(error: &CredentialsError) -> Self {
+        let why = match error {
             CredentialsError::CredentialsNotLoaded(_) => Why::NoCredentials,
             // What helps is the innermost cause: the file, or the token.
             other => Why::CredentialsFailed(innermost(other)),
@@ -173,7 +174,7 @@ impl AwsError {
                 return Some(permission.hint());
             }
             Why::Unreachable(_) => "look at the network, the proxy, the region's name and AWS_ENDPOINT_URL",
-            Why::Throttled(_) => "wait a minute and try again",
+            Why::Throttled(_) => SLOW_DOWN,
             Why::Quota(_) => {
                 "free what is not needed, or ask for more in the console under Service Quotas, in this region"
             }

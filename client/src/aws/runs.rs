@@ -75,7 +75,15 @@ impl There {
 
     /// What its controller plans with.
     pub(crate) fn place(&self) -> Place {
-        place::place(&place::Settings { max_workers: self.install.max_workers, ..place::Settings::default() })
+        let install = &self.install;
+        place::place(&place::Settings {
+            lead: install.lead,
+            checkpoint: install.checkpoint,
+            slice: install.slice,
+            setup: install.setup,
+            grace: install.grace,
+            max_workers: install.max_workers,
+        })
     }
 
     /// What its controller allows.

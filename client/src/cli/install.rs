@@ -1,5 +1,7 @@
 //! Arguments of the commands that install DeathStar on AWS.
 
+#![allow(clippy::doc_markdown, reason = "these comments are the help, shown as it is written")]
+
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,6 +102,10 @@ pub struct SettingArgs {
     /// The longest stretch of load of one invocation of a worker [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = ADVANCED)]
     pub slice: Option<Duration>,
+
+    /// How long it may take from the plan to the first request; later, a run is overdue [default: 20m]
+    #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = ADVANCED)]
+    pub setup: Option<Duration>,
 
     /// How long after its planned end a run is torn down by force [default: 300s]
     #[arg(long, value_name = "TIME", value_parser = some_time, help_heading = ADVANCED)]

@@ -98,7 +98,11 @@ async fn install(args: &DeployArgs, package: Vec<u8>) -> Result<Deployed, Comman
     let (stack, change) = apply(&stacks, name, existing.as_ref(), &merged.parameters).await?;
     let install = Install::of(name, &place, &stack.parameters, &stack.outputs)
         .map_err(|part| CommandError::Broken(format!("the stack {name} has no valid {part}")))?;
-    install_row::write(&connection, &install).await?;
+    // What cannot be read is written anew: it may be of another version.
+    let known = install_row::read(&connection, name).await.ok().flatten();
+    if known.as_ref() != Some(&install) {
+        install_row::write(&connection, &install).await?;
+    }
     if install.allow.is_empty() {
         eprintln_quietly("it may attack nothing yet; deathstar deploy --allow HOST names what it may");
     }

@@ -22,26 +22,39 @@ use crate::progress::Progress;
 /// The first pause between two looks; each is half as long again as the one
 /// before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause: so late may the end be noticed.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How patient a wait is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// The longest pause: so late may the end be noticed.
+    longest_pause: Duration,
+    /// How many looks may find no run before there counts as none.
+    unseen: u32,
+}
+
+/// For a report that may take its time, of a run that there is.
+pub(super) const PATIENT: Patience = Patience { longest_pause: Duration::from_secs(5), unseen: 0 };
+
+/// For someone who looks on, or has started the run just now: what Step
+/// Functions says of an execution is a moment behind.
+#[cfg(feature = "aws")]
+pub(super) const WATCHED: Patience = Patience { longest_pause: Duration::from_secs(2), unseen: 8 };
 
 /// A look that fails, of a network that is away, is tried again for so many
 /// times: over a minute.
 const FAILURES: u32 = 15;
 
-/// How many looks may not find an execution that was started just now: what
-/// Step Functions says of one is a moment behind.
-#[cfg(feature = "aws")]
-pub(super) const JUST_STARTED: u32 = 8;
-
 /// How long after its dead-man's switch a run has its report at the latest, if
 /// it ever gets one.
 const AFTER_SWITCH: SignedDuration = SignedDuration::from_secs(120);
 
-/// Waits until a run has its report, or gets none any more. `unseen` looks may
-/// find no run before there counts as none.
-pub(super) async fn ended(runs: &impl Runs, run: &RunId, unseen: u32) -> Result<Standing, CommandError> {
-    let (mut pause, mut failures, mut unseen) = (FIRST_PAUSE, 0, unseen);
+/// Waits until a run has its report, or gets none any more.
+pub(super) async fn ended(
+    runs: &impl Runs,
+    run: &RunId,
+    patience: Patience,
+) -> Result<Standing, CommandError> {
+    let Patience { longest_pause, mut unseen } = patience;
+    let (mut pause, mut failures) = (FIRST_PAUSE, 0);
     let mut waits_for_tear_down = false;
     loop {
         match look(runs, run).await {
@@ -63,7 +76,7 @@ pub(super) async fn ended(runs: &impl Runs, run: &RunId, unseen: u32) -> Result<
             Err(error) => return Err(error),
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        pause = (pause * 3 / 2).min(longest_pause);
     }
 }
 
@@ -233,7 +246,7 @@ mod tests {
             let cause = r#"{"errorMessage":"too much","errorType":"x","stackTrace":[]}"#;
             let ending = Standing::Ended(failed(error, cause));
             let runs = Elsewhere::new([Ok(Standing::UnderWay), Ok(ending.clone())]);
-            let standing = ended(&runs, &run(), 0).await.unwrap();
+            let standing = ended(&runs, &run(), PATIENT).await.unwrap();
             assert_eq!((&standing, runs.looks()), (&ending, 2));
             let said = report_of(&runs, &run(), standing).await.unwrap_err();
             assert_eq!(said.exit(), exit, "{error}");
@@ -250,11 +263,11 @@ mod tests {
         let stopped = Standing::Ended(Ending::Stopped);
         let runs = Elsewhere::new([Ok(stopped.clone())]);
         runs.plan(&run(), clock::now()).await;
-        let wait = tokio::time::timeout(Duration::from_secs(60), ended(&runs, &run(), 0)).await;
+        let wait = tokio::time::timeout(Duration::from_secs(60), ended(&runs, &run(), PATIENT)).await;
         assert!(wait.is_err(), "its report may still come");
         let runs = Elsewhere::new([Ok(stopped.clone())]);
         runs.plan(&run(), "2026-01-01T00:00:00Z".parse().unwrap()).await;
-        assert_eq!(ended(&runs, &run(), 0).await.unwrap(), stopped, "its switch was long ago");
+        assert_eq!(ended(&runs, &run(), PATIENT).await.unwrap(), stopped, "its switch was long ago");
         let report = report_of(&runs, &run(), stopped).await.unwrap();
         assert_eq!(report.run_id, run(), "what it had written down");
     }
@@ -264,20 +277,21 @@ mod tests {
         let away = || Err(TaskError::TableUnavailable("away".to_owned()));
         let gone = Standing::Ended(Ending::Gone);
         let runs = Elsewhere::new((0..FAILURES).map(|_| away()).chain([Ok(gone.clone())]));
-        assert_eq!(ended(&runs, &run(), 0).await.unwrap(), gone);
+        assert_eq!(ended(&runs, &run(), PATIENT).await.unwrap(), gone);
         let runs = Elsewhere::new([away()]);
-        assert!(ended(&runs, &run(), 0).await.is_err(), "but not for ever");
+        assert!(ended(&runs, &run(), PATIENT).await.is_err(), "but not for ever");
         let runs = Elsewhere::new([Err(TaskError::Broken("our bug".to_owned())), Ok(gone)]);
-        assert!(ended(&runs, &run(), 0).await.is_err(), "nor for what will not pass");
+        assert!(ended(&runs, &run(), PATIENT).await.is_err(), "nor for what will not pass");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_execution_that_was_just_started_may_not_be_seen_yet() {
         let gone = Standing::Ended(Ending::Gone);
+        let just_started = Patience { unseen: 2, ..PATIENT };
         let runs = Elsewhere::new([Ok(Standing::Unknown), Ok(Standing::Unknown), Ok(gone.clone())]);
-        assert_eq!(ended(&runs, &run(), 2).await.unwrap(), gone);
+        assert_eq!(ended(&runs, &run(), just_started).await.unwrap(), gone);
         let runs = Elsewhere::new([Ok(Standing::Unknown)]);
-        assert_eq!(ended(&runs, &run(), 2).await.unwrap(), Standing::Unknown);
+        assert_eq!(ended(&runs, &run(), just_started).await.unwrap(), Standing::Unknown);
         let said = report_of(&runs, &run(), Standing::Unknown).await.unwrap_err();
         assert_eq!(said.exit(), Exit::BadInput);
         assert!(said.to_string().contains("deathstar list --on aws"), "{said}");

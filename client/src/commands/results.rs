@@ -9,7 +9,7 @@ use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::report::Stop;
 use serde::Serialize;
 
-use super::follow::{ended, report_of, unknown};
+use super::follow::{PATIENT, ended, report_of, unknown};
 use super::{CommandError, eprintln_quietly, print, print_json, print_report};
 use crate::cli::{Output, ResultsArgs, StopArgs};
 use crate::exit::Exit;
@@ -33,7 +33,7 @@ pub(super) async fn results(
         None => newest(runs.table().runs().await?)?,
     };
     let standing = if args.wait {
-        ended(runs, &run, 0).await?
+        ended(runs, &run, PATIENT).await?
     } else if runs.table().report(&run).await?.is_some() {
         // Its execution may still be on the way from the report to its own end.
         Standing::Ended(Ending::Gone)

@@ -7,7 +7,7 @@ use deathstar_statemachine::message::{ConfigRef, Start};
 use deathstar_statemachine::plan::Plan;
 use serde::Serialize;
 
-use super::follow::{JUST_STARTED, attend, ended, report_of};
+use super::follow::{WATCHED, attend, ended, report_of};
 use super::run::salt;
 use super::signals::Signals;
 use super::{CommandError, eprintln_quietly, print, print_json, print_report};
@@ -63,7 +63,7 @@ pub(super) async fn run(args: &RunArgs, style: Style) -> Result<Exit, CommandErr
     }
     let display = Display::beside_a_report(args.quiet);
     let progress = Progress::start(run, &plan, display, there.look_every());
-    let running = ended(&there, run, JUST_STARTED);
+    let running = ended(&there, run, WATCHED);
     let attended = attend(&there, run, &progress, &mut signals, running, "leaves it");
     let Some(standing) = Box::pin(attended).await else {
         // The first one asked, unless there was nothing to write that in yet.

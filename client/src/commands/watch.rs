@@ -5,7 +5,7 @@ use std::time::Duration;
 use deathstar_controller::ports::Table;
 use deathstar_statemachine::ids::RunId;
 
-use super::follow::{JUST_STARTED, ended, report_of};
+use super::follow::{WATCHED, ended, report_of};
 use super::results::newest;
 use super::signals::Signals;
 use super::{CommandError, eprintln_quietly};
@@ -28,7 +28,7 @@ pub(super) async fn watch(args: &WatchArgs) -> Result<Exit, CommandError> {
     };
     let options = there.options();
     let standing = tokio::select! {
-        standing = ended(&there, &run, JUST_STARTED) => standing?,
+        standing = ended(&there, &run, WATCHED) => standing?,
         shown = show(&there, &run) => shown?,
         () = signals.next() => {
             eprintln_quietly(&format!(

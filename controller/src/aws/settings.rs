@@ -68,7 +68,7 @@ impl Settings {
         let policy = Policy {
             allow: Some(hosts.map_err(|error| malformed("DEATHSTAR_ALLOW", allow.clone(), &error))?),
             // Whole requests per second, since a stack's parameter is a number.
-            max_rate: parsed::<u32>("DEATHSTAR_MAX_RATE", given("DEATHSTAR_MAX_RATE"))?.map(Rate::per_second),
+            max_rate: parsed::<Rate>("DEATHSTAR_MAX_RATE", given("DEATHSTAR_MAX_RATE"))?,
             max_workers: parsed::<NonZeroU32>("DEATHSTAR_MAX_WORKERS", given("DEATHSTAR_MAX_WORKERS"))?,
             max_usd: parsed::<f64>("DEATHSTAR_MAX_USD", given("DEATHSTAR_MAX_USD"))?,
         };
@@ -138,7 +138,7 @@ mod tests {
     fn limits_are_read_as_written() {
         let settings = read(&[
             ("DEATHSTAR_ALLOW", "shop.example.com, *.a.b:8080"),
-            ("DEATHSTAR_MAX_RATE", "1000"),
+            ("DEATHSTAR_MAX_RATE", "1000/s"),
             ("DEATHSTAR_MAX_WORKERS", "40"),
             ("DEATHSTAR_MAX_USD", "2.50"),
             ("DEATHSTAR_LEAD", "1500ms"),

@@ -9,8 +9,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, PutRequest, ReturnValue, TransactWriteItem, Update, WriteRequest,
 };
@@ -20,7 +22,7 @@ use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::message::ConfigRef;
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
-use deathstar_statemachine::table::rows::{self, BUCKETS, json, parse};
+use deathstar_statemachine::table::rows::{self, BUCKETS, Document, json, parse};
 use deathstar_statemachine::table::{LedgerEntry, LedgerState};
 use deathstar_statemachine::window::Window;
 use jiff::Timestamp;
@@ -31,9 +33,10 @@ use tokio::task::JoinSet;
 use crate::clock::{Clock, SystemClock};
 use crate::ports::{RunSummary, Table, TableResult};
 
-/// How long rows are kept that only a run under way needs. Its windows may be
-/// looked at after it has failed; a week is long enough for that.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long one try of a call may take, and all tries of it: a call that hangs
+/// would take the whole time of a task, which has retries of its own.
+const TRY: Duration = Duration::from_secs(10);
+const ALL_TRIES: Duration = Duration::from_secs(30);
 
 /// The most rows of one batch. See
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>.
@@ -54,14 +57,26 @@ pub struct DynamoTable {
     name: String,
 }
 
-/// Chunks of windows that belong together: their key, their slice, their bodies.
-type Group = (String, SliceId, Vec<String>);
+/// Rows of one window, or of one slice's end.
+#[derive(Debug)]
+struct Group {
+    /// Their sort key, without the chunk.
+    key: String,
+    slice: SliceId,
+    /// How many rows there are, when the first says so.
+    parts: Option<usize>,
+    bodies: Vec<Blob>,
+}
 
 impl DynamoTable {
     /// The table of that name.
     #[must_use]
-    pub const fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+    #[expect(clippy::needless_pass_by_value, reason = "a handle, as all adapters take it")]
+    pub fn new(client: Client, name: String) -> Self {
+        let timeouts =
+            TimeoutConfig::builder().operation_attempt_timeout(TRY).operation_timeout(ALL_TRIES).build();
+        let config = client.config().to_builder().timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), name }
     }
 
     /// Reads a row, as it is now.
@@ -139,21 +154,21 @@ impl DynamoTable {
         Ok(())
     }
 
-    /// Writes a document in chunks; the first comes last and says how many there
-    /// are, so that a reader sees all of it or nothing.
+    /// Writes a document; its head comes last, so that a reader sees all of it or
+    /// nothing.
     async fn put_document(&self, pk: &str, name: &str, document: &impl Serialize) -> TableResult<()> {
-        let mut items = document_items(pk, name, document)?;
-        let first = items.remove(0);
-        self.put_all(items).await?;
-        self.put(first).await
+        let (head, rest) = document_items(pk, name, document)?;
+        self.put_all(rest).await?;
+        self.put(head).await
     }
 
     async fn document<T: DeserializeOwned>(&self, pk: &str, name: &str) -> TableResult<Option<T>> {
-        let Some(first) = self.get(pk, &rows::chunk(name, 0)).await? else { return Ok(None) };
-        let mut chunks = vec![body(&first, name)?];
-        let parts: usize = number(&first, "parts").unwrap_or(1);
+        let Some(head) = self.get(pk, &rows::head(name)).await? else { return Ok(None) };
+        let mut chunks = vec![body(&head, name)?];
+        let parts: usize = number(&head, "parts").unwrap_or(1);
         if parts > 1 {
-            let (from, to) = (rows::chunk(name, 1), rows::chunk(name, parts - 1));
+            let digest = string(&head, "digest").unwrap_or_default();
+            let (from, to) = (rows::tail(name, digest, 1), rows::tail(name, digest, parts - 1));
             for item in self.range(pk, &from, &to).await? {
                 chunks.push(body(&item, name)?);
             }
@@ -215,24 +230,29 @@ impl DynamoTable {
             .ok_or_else(|| TaskError::Broken(format!("run {run} was never claimed")))
     }
 
-    /// Changes a run's row in the list, if it is there.
+    /// Brings a run's row in the list up to date, once the run is claimed. What
+    /// another task wrote there meanwhile stays.
     async fn relist(&self, run: &RunId, meta: &Item) -> TableResult<()> {
-        let (Some(claimed_at), Some(name), Some(execution)) =
-            (string(meta, "claimed_at"), string(meta, "name"), string(meta, "execution"))
-        else {
+        let (Some(claimed_at), true) = (string(meta, "claimed_at"), meta.contains_key("execution")) else {
             return Ok(());
         };
-        let mut item = row(rows::RUNS, &rows::listed(claimed_at, run));
-        item.insert("run".to_owned(), text(run.as_str()));
-        for (attribute, value) in [("claimed_at", claimed_at), ("name", name), ("execution", execution)] {
-            item.insert(attribute.to_owned(), text(value));
-        }
-        for attribute in ["over", "verdict"] {
+        let listed = ["claimed_at", "name", "execution", "over", "verdict"];
+        let mut set = vec!["#run = :run".to_owned()];
+        let mut values = vec![(":run".to_owned(), text(run.as_str()))];
+        let mut names = vec![("#run".to_owned(), "run")];
+        for attribute in listed {
             if let Some(value) = meta.get(attribute) {
-                item.insert(attribute.to_owned(), value.clone());
+                set.push(format!("#{attribute} = :{attribute}"));
+                names.push((format!("#{attribute}"), attribute));
+                values.push((format!(":{attribute}"), value.clone()));
             }
         }
-        self.put(item).await
+        let names: Vec<(&str, &str)> =
+            names.iter().map(|(name, attribute)| (name.as_str(), *attribute)).collect();
+        let values = values.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let set = format!("SET {}", set.join(", "));
+        self.update(rows::RUNS, &rows::listed(claimed_at, run), &set, None, &names, values).await?;
+        Ok(())
     }
 
     /// Writes an attribute to all rows that workers obey; one that is there stays.
@@ -253,29 +273,29 @@ impl DynamoTable {
         Ok(())
     }
 
-    /// The windows of one bucket after a sort key: those that are whole, and
-    /// whether there are more.
-    async fn windows_of_bucket(
+    /// Windows, or ends of slices, of one bucket from a sort key on: those whose
+    /// rows were all read, and whether there are more.
+    async fn groups_of_bucket(
         &self,
         run: &RunId,
         bucket: u32,
-        from: &str,
+        (from, to): (&str, &str),
         limit: i32,
     ) -> TableResult<(Vec<Group>, bool)> {
         let pk = rows::work_partition(run, bucket);
-        let to = format!("{}{}", rows::WINDOW_PREFIX, rows::LAST);
-        let mut items = Vec::new();
+        let mut groups = Vec::new();
         let mut start = None;
         loop {
-            let (page, more) = self.page(&pk, from, &to, start, Some(limit)).await?;
-            items.extend(page);
-            let mut groups = groups(run, &items)?;
+            let (page, more) = self.page(&pk, from, to, start, Some(limit)).await?;
+            for item in page {
+                add_to_groups(run, &mut groups, item)?;
+            }
             if more.is_none() {
                 return Ok((groups, false));
             }
             // The last one's further rows may be in the next page.
-            groups.pop();
-            if !groups.is_empty() {
+            if groups.len() > 1 {
+                groups.pop();
                 return Ok((groups, true));
             }
             start = more;
@@ -291,7 +311,15 @@ impl DynamoTable {
             Some(message) => format!("{}: {message}", error.code().unwrap_or("error")),
             None => DisplayErrorContext(error).to_string(),
         };
-        TaskError::of_dynamodb(&self.name, error.code(), &what)
+        let region = self.client.config().region().map_or("", AsRef::as_ref);
+        TaskError::of_dynamodb(&self.name, region, error.code(), &what)
+    }
+
+    /// Why the workers want the run to stop, if more than half of them do.
+    async fn voted(&self, run: &RunId) -> TableResult<Option<Item>> {
+        // They write it to all buckets, to this one first.
+        let row = self.get(&rows::work_partition(run, 0), rows::STOP).await?;
+        Ok(row.filter(|row| row.contains_key("body")))
     }
 }
 
@@ -321,11 +349,10 @@ impl Table for DynamoTable {
         self.claimed(&plan.run).await?;
         let pk = rows::run_partition(&plan.run);
         self.put_document(&pk, rows::PLAN, plan).await?;
-        let mut items = document_items(&pk, rows::PLAN, plan)?;
-        let first = items.remove(0);
-        let rest = items.iter().flat_map(|item| Self::replicas(&plan.run, item)).collect();
+        let (head, rest) = document_items(&pk, rows::PLAN, plan)?;
+        let rest = rest.iter().flat_map(|item| Self::replicas(&plan.run, item)).collect();
         self.put_all(rest).await?;
-        self.put_all(Self::replicas(&plan.run, &first)).await
+        self.put_all(Self::replicas(&plan.run, &head)).await
     }
 
     async fn plan(&self, run: &RunId) -> TableResult<Option<Plan>> {
@@ -355,34 +382,29 @@ impl Table for DynamoTable {
         let to = format!("{}{}", rows::END_PREFIX, rows::LAST);
         let mut ends = Vec::new();
         for bucket in first..BUCKETS {
-            let pk = rows::work_partition(run, bucket);
             let mut from = match after.filter(|_| bucket == first) {
                 Some(slice) => format!("{}#{}", rows::end(slice), rows::LAST),
                 None => rows::END_PREFIX.to_owned(),
             };
             loop {
-                let (items, more) = self.page(&pk, &from, &to, None, None).await?;
-                let mut read = groups(run, &items)?;
-                let last = read.last().map(|(key, ..)| key.clone());
-                if more.is_some() && read.len() > 1 {
-                    // Its further rows may be in the next page.
-                    read.pop();
-                }
-                for (key, slice, bodies) in &read {
-                    // The first row comes last, and says how many there are: an
-                    // end without it is still being written.
-                    if parts_of(&items, key) == Some(bodies.len())
-                        && let Some(end) = rows::join_end(bodies)?
+                let wanted = i32::try_from(limit).unwrap_or(i32::MAX).saturating_add(1);
+                let (groups, more) = self.groups_of_bucket(run, bucket, (&from, &to), wanted).await?;
+                let last = groups.last().map(|group| group.key.clone());
+                for group in groups {
+                    // An end's first row comes last, and says how many there are:
+                    // without it the end is still being written.
+                    if group.parts == Some(group.bodies.len())
+                        && let Some(end) = rows::join_end(&group.bodies)?
                     {
-                        ends.push((slice.clone(), end));
+                        ends.push((group.slice, end));
                         if ends.len() >= limit as usize {
                             return Ok(ends);
                         }
                     }
                 }
-                match (more, read.last().map(|(key, ..)| key.clone()).or(last)) {
-                    (Some(_), Some(key)) => from = format!("{key}#{}", rows::LAST),
-                    _ => break,
+                match last.filter(|_| more) {
+                    Some(last) => from = format!("{last}#{}", rows::LAST),
+                    None => break,
                 }
             }
         }
@@ -403,7 +425,8 @@ impl Table for DynamoTable {
         let mut reading = JoinSet::new();
         for bucket in 0..BUCKETS {
             let (table, run, from) = (self.clone(), run.clone(), from.clone());
-            reading.spawn(async move { table.windows_of_bucket(&run, bucket, &from, each).await });
+            let to = format!("{}{}", rows::WINDOW_PREFIX, rows::LAST);
+            reading.spawn(async move { table.groups_of_bucket(&run, bucket, (&from, &to), each).await });
         }
         let mut all = Vec::new();
         // Where the first of the buckets that have more was left: beyond that,
@@ -411,16 +434,16 @@ impl Table for DynamoTable {
         let mut sure_up_to: Option<String> = None;
         while let Some(read) = reading.join_next().await {
             let (groups, more) = read.map_err(|error| TaskError::Broken(error.to_string()))??;
-            if more && let Some((key, ..)) = groups.last() {
+            if more && let Some(Group { key, .. }) = groups.last() {
                 sure_up_to = Some(sure_up_to.map_or_else(|| key.clone(), |sure| sure.min(key.clone())));
             }
             all.extend(groups);
         }
-        all.retain(|(key, ..)| sure_up_to.as_ref().is_none_or(|sure| key <= sure));
-        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.retain(|group| sure_up_to.as_ref().is_none_or(|sure| group.key <= *sure));
+        all.sort_by(|a, b| a.key.cmp(&b.key));
         all.truncate(limit as usize);
         let mut windows = Vec::with_capacity(all.len());
-        for (key, slice, bodies) in all {
+        for Group { key, slice, bodies, .. } in all {
             let window = rows::join_window(&bodies)?;
             windows.push((slice, window.ok_or_else(|| TaskError::Broken(format!("{key} is empty")))?));
         }
@@ -456,20 +479,23 @@ impl Table for DynamoTable {
             .transact_items(TransactWriteItem::builder().update(intent).build())
             .send()
             .await;
-        match written {
-            Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
-                    if cancelled
-                        .cancellation_reasons()
-                        .iter()
-                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
-                {
-                    Ok(false)
-                }
-                _ => Err(self.failed(&error)),
-            },
+        let Err(error) = written else { return Ok(true) };
+        if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        {
+            let reasons: Vec<&str> =
+                cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+            if reasons.contains(&"ConditionalCheckFailed") {
+                return Ok(false);
+            }
+            // Another task has its hands on one of the rows, or there were too
+            // many: as good as throttled.
+            if reasons.iter().any(|reason| *reason != "None" && *reason != "ValidationError") {
+                let what = format!("table {}: {}", self.name, reasons.join(", "));
+                return Err(TaskError::Throttled(what));
+            }
         }
+        Err(self.failed(&error))
     }
 
     async fn advance(&self, run: &RunId, name: &str, state: LedgerState) -> TableResult<()> {
@@ -511,7 +537,10 @@ impl Table for DynamoTable {
 
     async fn request_stop(&self, run: &RunId, stop: &Stop) -> TableResult<()> {
         let first = "SET #s = if_not_exists(#s, :s)";
-        let values = vec![(":s", AttributeValue::S(json(stop)?))];
+        // Workers may have asked before, in the rows that they may write.
+        let voted = self.voted(run).await?.and_then(|mut row| row.remove("body"));
+        let reason = voted.map_or_else(|| json(stop).map(AttributeValue::S), Ok)?;
+        let values = vec![(":s", reason)];
         let pk = rows::run_partition(run);
         let meta = self.update(&pk, rows::META, first, None, &[("#s", rows::STOP)], values).await?;
         match meta.as_ref().and_then(|meta| meta.get(rows::STOP)) {
@@ -525,9 +554,8 @@ impl Table for DynamoTable {
         if let Some(stop) = string(&meta, rows::STOP) {
             return parse("a stop", stop).map(Some);
         }
-        // What more than half of the workers voted for.
-        let voted = self.get(&rows::work_partition(run, 0), rows::STOP).await?.unwrap_or_default();
-        string(&voted, "body").map(|stop| parse("a stop", stop)).transpose()
+        let voted = self.voted(run).await?;
+        voted.as_ref().and_then(|row| string(row, "body")).map(|stop| parse("a stop", stop)).transpose()
     }
 
     async fn put_report(&self, run: &RunId, report: &Report) -> TableResult<()> {
@@ -570,39 +598,37 @@ fn summary(item: &Item) -> TableResult<RunSummary> {
     })
 }
 
-/// The rows of a document.
-fn document_items(pk: &str, name: &str, document: &impl Serialize) -> TableResult<Vec<Item>> {
-    let chunks = rows::split_document(document)?;
-    let parts = chunks.len();
-    let item = |(index, body)| {
-        let mut item = row(pk, &rows::chunk(name, index));
-        item.insert("body".to_owned(), AttributeValue::S(body));
-        item.insert("parts".to_owned(), AttributeValue::N(parts.to_string()));
+/// The rows of a document: its head, and the others.
+fn document_items(pk: &str, name: &str, document: &impl Serialize) -> TableResult<(Item, Vec<Item>)> {
+    let document = Document::of(document)?;
+    let item = |(key, body): (String, &String)| {
+        let mut item = row(pk, &key);
+        item.insert("body".to_owned(), text(body));
         item
     };
-    Ok(chunks.into_iter().enumerate().map(item).collect())
+    let mut items: Vec<Item> = document.keys(name).zip(&document.chunks).map(item).collect();
+    let mut head = items.remove(0);
+    head.insert("parts".to_owned(), AttributeValue::N(document.chunks.len().to_string()));
+    head.insert("digest".to_owned(), text(&document.digest));
+    Ok((head, items))
 }
 
-/// Rows that are chunks, by what they are chunks of, in the order of the rows.
-fn groups(run: &RunId, items: &[Item]) -> TableResult<Vec<Group>> {
-    let mut groups: Vec<Group> = Vec::new();
-    for item in items {
-        let sk = string(item, "sk").unwrap_or_default();
-        let (key, slice) = rows::slice_of_chunk(run, sk)
-            .ok_or_else(|| TaskError::Broken(format!("run {run} has a row {sk:?}, which is no slice's")))?;
-        let body = body(item, sk)?;
-        match groups.last_mut().filter(|(last, ..)| last == key) {
-            Some((.., bodies)) => bodies.push(body),
-            None => groups.push((key.to_owned(), slice, vec![body])),
-        }
+/// Adds a row to those it belongs to; rows come in the order of their keys.
+fn add_to_groups(run: &RunId, groups: &mut Vec<Group>, mut item: Item) -> TableResult<()> {
+    let Some(AttributeValue::B(body)) = item.remove("body") else {
+        return Err(TaskError::Broken(format!("run {run} has a row without a body")));
+    };
+    let sk = string(&item, "sk").unwrap_or_default();
+    let (key, slice) = rows::slice_of_chunk(run, sk)
+        .ok_or_else(|| TaskError::Broken(format!("run {run} has a row {sk:?}, which is no slice's")))?;
+    if let Some(group) = groups.last_mut().filter(|group| group.key == key) {
+        group.bodies.push(body);
+        return Ok(());
     }
-    Ok(groups)
-}
-
-/// How many rows there are, as the first chunk of `key` says.
-fn parts_of(items: &[Item], key: &str) -> Option<usize> {
-    let first = rows::chunk(key, 0);
-    number(items.iter().find(|item| string(item, "sk") == Some(&first))?, "parts")
+    let first = sk == rows::chunk(key, 0);
+    let parts = if first { number(&item, "parts") } else { None };
+    groups.push(Group { key: key.to_owned(), slice, parts, bodies: vec![body] });
+    Ok(())
 }
 
 fn row(pk: &str, sk: &str) -> Item {
@@ -619,7 +645,7 @@ fn rank(state: LedgerState) -> AttributeValue {
 
 /// When a row of today may be forgotten, in seconds of the epoch.
 fn expires() -> AttributeValue {
-    let kept = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
+    let kept = i64::try_from(rows::KEPT.as_secs()).unwrap_or(i64::MAX);
     AttributeValue::N(SystemClock.now().as_second().saturating_add(kept).to_string())
 }
 

@@ -43,6 +43,9 @@ pub struct Limits {
     pub control_plane_per_s: f64,
     /// Invocations at once.
     pub concurrency: usize,
+    /// How many of these places others have taken: an account's functions share
+    /// them, and its settings do not say who runs.
+    pub others: usize,
     /// The longest function name, in characters.
     pub name_length: usize,
     /// How long a function is pending. Lambda takes seconds; this process has
@@ -55,6 +58,7 @@ impl Default for Limits {
         Self {
             control_plane_per_s: 15.0,
             concurrency: 1000,
+            others: 0,
             name_length: 64,
             pending: Duration::from_millis(2),
         }
@@ -154,9 +158,9 @@ impl InProcessFunctions {
             }
             Some(_) => {}
         }
-        let limit = self.shared.limits.concurrency;
-        if state.running >= limit {
-            let cause = format!("{} invocations are running; the limit is {limit}", state.running);
+        let Limits { concurrency: limit, others, .. } = self.shared.limits;
+        if state.running + others >= limit {
+            let cause = format!("{} invocations are running; the limit is {limit}", state.running + others);
             return Err(Failure::new("Lambda.TooManyRequestsException", cause));
         }
         state.running += 1;

@@ -303,7 +303,8 @@ impl Table for SqliteTable {
         let now = format!("{now:.9}");
         self.transact(move |transaction| {
             transaction.execute(
-                "INSERT INTO runs (run, execution, name, claimed_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                "INSERT INTO runs (run, execution, name, claimed_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET execution = ?2, name = ?3, claimed_at = ?4 WHERE execution = ''",
                 params![run.as_str(), execution, name, now],
             )?;
             let sql = "SELECT execution FROM runs WHERE run = ?1";
@@ -455,6 +456,7 @@ impl Table for SqliteTable {
     async fn end_run(&self, run: &RunId) -> TableResult<()> {
         let run = run.clone();
         self.transact(move |transaction| {
+            expect_run(transaction, &run)?;
             transaction.execute("UPDATE runs SET over = 1 WHERE run = ?1", [run.as_str()])?;
             Ok(())
         })
@@ -469,6 +471,7 @@ impl Table for SqliteTable {
     async fn request_stop(&self, run: &RunId, stop: &Stop) -> TableResult<()> {
         let (run, stop) = (run.clone(), stop.clone());
         self.transact(move |transaction| {
+            expect_run(transaction, &run)?;
             let sql = "UPDATE runs SET stop = ?2 WHERE run = ?1 AND stop IS NULL";
             transaction.execute(sql, params![run.as_str(), json(&stop)?])?;
             Ok(())
@@ -500,7 +503,7 @@ impl Table for SqliteTable {
     async fn run(&self, run: &RunId) -> TableResult<Option<RunSummary>> {
         let run = run.clone();
         self.transact(move |transaction| {
-            let mut select = transaction.prepare_cached(&format!("{SUMMARY} WHERE run = ?1"))?;
+            let mut select = transaction.prepare_cached(&format!("{SUMMARY} AND run = ?1"))?;
             let mut rows = select.query(params![run.as_str()])?;
             rows.next()?.map(summary).transpose()
         })
@@ -509,7 +512,7 @@ impl Table for SqliteTable {
 
     async fn runs(&self) -> TableResult<Vec<RunSummary>> {
         self.transact(|transaction| {
-            let mut select = transaction.prepare(&format!("{SUMMARY} ORDER BY claimed_at DESC, run"))?;
+            let mut select = transaction.prepare(&format!("{SUMMARY} ORDER BY claimed_at DESC, run DESC"))?;
             let mut rows = select.query([])?;
             let mut runs = Vec::new();
             while let Some(row) = rows.next()? {
@@ -522,7 +525,8 @@ impl Table for SqliteTable {
 }
 
 /// What [`summary`] reads.
-const SUMMARY: &str = "SELECT run, execution, name, claimed_at, over, verdict FROM runs";
+const SUMMARY: &str =
+    "SELECT run, execution, name, claimed_at, over, verdict FROM runs WHERE execution <> ''";
 
 fn summary(row: &Row<'_>) -> Result<RunSummary, RowError> {
     let (run, claimed_at): (String, String) = (row.get(0)?, row.get(3)?);
@@ -570,11 +574,20 @@ fn one<T: DeserializeOwned>(
 
 /// Sets a column of a run; `column` is one of ours.
 fn set(transaction: &Transaction<'_>, run: &RunId, column: &str, value: &str) -> Result<(), RowError> {
-    let sql = format!("UPDATE runs SET {column} = ?2 WHERE run = ?1");
+    let sql = format!("UPDATE runs SET {column} = ?2 WHERE run = ?1 AND execution <> ''");
     let rows = transaction.execute(&sql, params![run.as_str(), value])?;
     if rows == 0 {
         return Err(RowError::Missing(format!("run {run} was never claimed")));
     }
+    Ok(())
+}
+
+/// Makes room for what is said of a run before it is claimed: its row, which no
+/// execution has.
+fn expect_run(transaction: &Transaction<'_>, run: &RunId) -> Result<(), RowError> {
+    let sql =
+        "INSERT INTO runs (run, execution, name, claimed_at) VALUES (?1, '', '', '') ON CONFLICT DO NOTHING";
+    transaction.execute(sql, [run.as_str()])?;
     Ok(())
 }
 

@@ -6,8 +6,16 @@
 //! role may write only `work#…`. Numbers in sort keys have a fixed width, so
 //! that the order of texts is theirs.
 
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use crate::error::TaskError;
 use crate::ids::{RunId, SliceId};
@@ -19,9 +27,15 @@ use crate::window::{Health, Series, Window};
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html>.
 pub const BUCKETS: u32 = 16;
 
-/// The most bytes of a row's body. An item may have 400 KB, and a transaction or
-/// a batch of them more; a row of half of that is read in one page with others.
+/// The most bytes of a row's body, before it is packed. An item may have 400 KB;
+/// a row of half of that is read in one page with others.
 pub const BODY_LIMIT: usize = 200_000;
+
+/// How long rows are kept that only a run under way needs. It must be more than
+/// the longest run, 2,000 slices of at most a quarter of an hour, since workers
+/// of its last slice read the plan that was written before its first; and what
+/// became of a failed run may be looked at for a week.
+pub const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The name of a run's first row, and of the list's.
 pub const META: &str = "meta";
@@ -141,22 +155,58 @@ pub fn slice_of_chunk<'a>(run: &RunId, sort_key: &'a str) -> Option<(&'a str, Sl
     Some((key, SliceId { run: run.clone(), round, shard, slice }))
 }
 
-/// Cuts a document into bodies of rows; at least one.
+/// A document in pieces that rows can hold.
 ///
-/// # Errors
-/// [`TaskError::Broken`] when it is no JSON, which is our bug.
-pub fn split_document(document: &impl Serialize) -> Result<Vec<String>, TaskError> {
-    let text = json(document)?;
-    let mut rest = text.as_str();
-    let mut chunks = Vec::new();
-    while rest.len() > BODY_LIMIT {
-        let at = (0..=BODY_LIMIT).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
-        let (chunk, after) = rest.split_at(at);
-        chunks.push(chunk.to_owned());
-        rest = after;
+/// The first piece is the document's head, and is written last: whoever sees it
+/// sees all of them. The others are named after what the whole says, so that
+/// those of two states of it never mix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Names what the whole says.
+    pub digest: String,
+    /// At least one.
+    pub chunks: Vec<String>,
+}
+
+impl Document {
+    /// Cuts a document into bodies of rows.
+    ///
+    /// # Errors
+    /// [`TaskError::Broken`] when it is no JSON, which is our bug.
+    pub fn of(document: &impl Serialize) -> Result<Self, TaskError> {
+        let text = json(document)?;
+        let digest = Sha256::digest(&text).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let mut rest = text.as_str();
+        let mut chunks = Vec::new();
+        while rest.len() > BODY_LIMIT {
+            let at = (0..=BODY_LIMIT).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+            let (chunk, after) = rest.split_at(at);
+            chunks.push(chunk.to_owned());
+            rest = after;
+        }
+        chunks.push(rest.to_owned());
+        Ok(Self { digest, chunks })
     }
-    chunks.push(rest.to_owned());
-    Ok(chunks)
+
+    /// The sort keys of the chunks, the head's first.
+    pub fn keys<'a>(&'a self, name: &'a str) -> impl Iterator<Item = String> + 'a {
+        (0..self.chunks.len()).map(move |number| match number {
+            0 => head(name),
+            _ => tail(name, &self.digest, number),
+        })
+    }
+}
+
+/// The sort key of a document's head.
+#[must_use]
+pub fn head(name: &str) -> String {
+    chunk(name, 0)
+}
+
+/// The sort key of another chunk of a document, from 1 on.
+#[must_use]
+pub fn tail(name: &str, digest: &str, number: usize) -> String {
+    chunk(&format!("{name}#{digest}"), number)
 }
 
 /// Puts a document together again.
@@ -167,13 +217,13 @@ pub fn join_document<T: DeserializeOwned>(what: &str, chunks: &[String]) -> Resu
     parse(what, &chunks.concat())
 }
 
-/// Cuts a window into bodies of rows, by request; only the first says how its
-/// worker did.
+/// Cuts a window into packed bodies of rows, by request; only the first says how
+/// its worker did.
 ///
 /// # Errors
 /// [`TaskError::Broken`] when one request's counts alone are over the limit,
-/// which no histogram of two digits comes near.
-pub fn split_window(window: &Window) -> Result<Vec<String>, TaskError> {
+/// which no histogram of two digits comes near: it has 3,328 counts.
+pub fn split_window(window: &Window) -> Result<Vec<Vec<u8>>, TaskError> {
     let mut parts = split_series(&window.series)?.into_iter();
     let first = Window { series: parts.next().unwrap_or_default(), ..window.clone() };
     let rest = parts.map(|series| Window { at: window.at, len: 0, series, health: Health::unknown() });
@@ -184,23 +234,20 @@ pub fn split_window(window: &Window) -> Result<Vec<String>, TaskError> {
 ///
 /// # Errors
 /// [`TaskError::Broken`] when a row is not what it must be: a damaged table.
-pub fn join_window<'a>(bodies: impl IntoIterator<Item = &'a String>) -> Result<Option<Window>, TaskError> {
-    let mut whole: Option<Window> = None;
+pub fn join_window<B: AsRef<[u8]>>(bodies: impl IntoIterator<Item = B>) -> Result<Option<Window>, TaskError> {
+    let mut parts = Vec::new();
     for body in bodies {
-        let part: Window = parse("a window", body)?;
-        match &mut whole {
-            None => whole = Some(part),
-            Some(whole) => whole.series.extend(part.series),
-        }
+        parts.push(unpack::<Window>("a window", body.as_ref())?);
     }
-    Ok(whole)
+    let series = join_series(parts.iter_mut().flat_map(|part| std::mem::take(&mut part.series)));
+    Ok(parts.into_iter().next().map(|first| Window { series, ..first }))
 }
 
-/// Cuts a slice's end into bodies of rows, by request.
+/// Cuts a slice's end into packed bodies of rows, by request.
 ///
 /// # Errors
 /// As [`split_window`].
-pub fn split_end(end: &SliceEnd) -> Result<Vec<String>, TaskError> {
+pub fn split_end(end: &SliceEnd) -> Result<Vec<Vec<u8>>, TaskError> {
     let parts = split_series(&end.totals)?;
     parts.into_iter().map(|totals| body(&SliceEnd { until: end.until, totals })).collect()
 }
@@ -209,16 +256,31 @@ pub fn split_end(end: &SliceEnd) -> Result<Vec<String>, TaskError> {
 ///
 /// # Errors
 /// As [`join_window`].
-pub fn join_end<'a>(bodies: impl IntoIterator<Item = &'a String>) -> Result<Option<SliceEnd>, TaskError> {
-    let mut whole: Option<SliceEnd> = None;
+pub fn join_end<B: AsRef<[u8]>>(bodies: impl IntoIterator<Item = B>) -> Result<Option<SliceEnd>, TaskError> {
+    let mut parts = Vec::new();
     for body in bodies {
-        let part: SliceEnd = parse("a slice's end", body)?;
-        match &mut whole {
-            None => whole = Some(part),
-            Some(whole) => whole.totals.extend(part.totals),
+        parts.push(unpack::<SliceEnd>("a slice's end", body.as_ref())?);
+    }
+    let totals = join_series(parts.iter_mut().flat_map(|part| std::mem::take(&mut part.totals)));
+    Ok(parts.into_iter().next().map(|first| SliceEnd { totals, ..first }))
+}
+
+/// The series of all rows, in order, each once.
+///
+/// A window is written again as it grows, and may then be cut elsewhere: a row
+/// of an earlier state, which its last write did not reach or did not need,
+/// holds requests that another row has, too. Counts only grow, so of two states
+/// of a request the one that counted more is the later.
+fn join_series(all: impl IntoIterator<Item = Series>) -> Vec<Series> {
+    let mut joined = BTreeMap::<(u32, u32), Series>::new();
+    let counted = |series: &Series| series.tally.scheduled + series.tally.ended();
+    for series in all {
+        let key = (series.attack, series.request);
+        if joined.get(&key).is_none_or(|other| counted(other) < counted(&series)) {
+            joined.insert(key, series);
         }
     }
-    Ok(whole)
+    joined.into_values().collect()
 }
 
 /// Series in as few parts as fit; at least one part.
@@ -245,13 +307,37 @@ fn split_series(all: &[Series]) -> Result<Vec<Vec<Series>>, TaskError> {
     Ok(parts)
 }
 
-fn body(part: &impl Serialize) -> Result<String, TaskError> {
+fn body(part: &impl Serialize) -> Result<Vec<u8>, TaskError> {
     let text = json(part)?;
     if text.len() > BODY_LIMIT {
         let size = text.len();
         return Err(TaskError::Broken(format!("a row of {size} bytes; the limit is {BODY_LIMIT}")));
     }
-    Ok(text)
+    Ok(pack(&text))
+}
+
+/// Numbers as a row holds them: JSON, deflated, since writes are paid by the
+/// kilobyte, and a partition bears a thousand of them a second. What users wrote
+/// is never packed: a table can be searched for it.
+fn pack(text: &str) -> Vec<u8> {
+    let mut packed = DeflateEncoder::new(Vec::new(), Compression::default());
+    let written = packed.write_all(text.as_bytes()).and_then(|()| packed.finish());
+    written.expect("writing to memory does not fail")
+}
+
+/// Numbers from a packed body.
+///
+/// # Errors
+/// [`TaskError::Broken`] when it is not what it must be: a damaged table.
+pub fn unpack<T: DeserializeOwned>(what: &str, packed: &[u8]) -> Result<T, TaskError> {
+    let mut text = String::new();
+    // One byte more than there may be is enough to be refused.
+    let most = BODY_LIMIT as u64 + 1;
+    DeflateDecoder::new(packed)
+        .take(most)
+        .read_to_string(&mut text)
+        .map_err(|error| TaskError::Broken(format!("the table has a damaged row, {what}: {error}")))?;
+    parse(what, &text)
 }
 
 /// A value as a row holds it.
@@ -303,7 +389,31 @@ mod tests {
             assert!(bodies.iter().all(|body| body.len() <= BODY_LIMIT));
             assert_eq!(join_window(&bodies).unwrap(), Some(window));
         }
-        assert_eq!(join_window(&[]).unwrap(), None);
+        assert_eq!(join_window::<Vec<u8>>([]).unwrap(), None);
+    }
+
+    #[test]
+    fn rows_of_two_states_of_a_window_count_nothing_twice() {
+        let window =
+            |each| Window { at: 0, len: 1_000_000, series: series(1000, each), health: Health::unknown() };
+        let (earlier, later) = (split_window(&window(500)).unwrap(), split_window(&window(1500)).unwrap());
+        assert!(earlier.len() < later.len(), "they are cut elsewhere");
+        // Whatever rows there are of it, a request's later state counts.
+        let both = join_window(later.iter().chain(&earlier)).unwrap().unwrap();
+        assert_eq!(both.series, window(1500).series);
+        let both = join_window(earlier.iter().chain(&later)).unwrap().unwrap();
+        assert_eq!(both.series, window(1500).series);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_cut_is_refused_with_its_size() {
+        let mut one = series(1, 1);
+        one[0].tally.status_codes = (0..=u16::MAX).map(|status| (status, 1)).collect();
+        let end = SliceEnd { until: 5, totals: one };
+        let refused = split_end(&end).unwrap_err().to_string();
+        assert!(refused.starts_with("a row of ") && refused.ends_with("the limit is 200000"), "{refused}");
+        let damaged = join_window([b"not packed"]).unwrap_err();
+        assert_eq!(damaged.name(), "DeathStar.Broken", "{damaged}");
     }
 
     #[test]
@@ -318,10 +428,28 @@ mod tests {
     fn a_document_is_cut_between_characters() {
         for length in [0, 1, BODY_LIMIT / 3, BODY_LIMIT, 3 * BODY_LIMIT + 1] {
             let document = "ä€".repeat(length / 5) + "x";
-            let chunks = split_document(&document).unwrap();
-            assert!(chunks.iter().all(|chunk| chunk.len() <= BODY_LIMIT));
-            assert_eq!(join_document::<String>("a text", &chunks).unwrap(), document);
+            let whole = Document::of(&document).unwrap();
+            assert!(whole.chunks.iter().all(|chunk| chunk.len() <= BODY_LIMIT));
+            assert_eq!(join_document::<String>("a text", &whole.chunks).unwrap(), document);
         }
+    }
+
+    #[test]
+    fn chunks_of_two_states_of_a_document_have_other_keys() {
+        let of = |letter: &str| Document::of(&letter.repeat(BODY_LIMIT * 2)).unwrap();
+        let (one, other) = (of("a"), of("b"));
+        let keys = |document: &Document| document.keys("report").collect::<Vec<_>>();
+        assert_eq!(keys(&one)[0], "report#0000");
+        assert_eq!(keys(&one)[0], keys(&other)[0]);
+        assert!(keys(&one)[1..].iter().all(|key| !keys(&other).contains(key)));
+        assert_eq!(keys(&one), keys(&of("a")), "the same again is the same");
+        assert!(keys(&one).is_sorted());
+    }
+
+    #[test]
+    fn rows_are_kept_for_longer_than_a_run() {
+        let longest = Duration::from_secs(900) * crate::plan::MAX_SLICES;
+        assert!(KEPT >= longest + Duration::from_secs(7 * 24 * 3600));
     }
 
     #[test]

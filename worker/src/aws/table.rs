@@ -3,12 +3,21 @@
 //! A worker reads the replicas of its bucket and writes to its bucket, so that
 //! 10,000 of them stay below what a partition bears. See
 //! [`rows`] for what there is.
+//!
+//! Reads may be a moment old, at half the price, where that does no harm: the
+//! plan and a round never change, so what is there is right, and only what is
+//! missing is asked for again as it is now; a stop is seen a moment later. What
+//! is read as it is now: the mark of a run that is over, after a claim was
+//! written, so that no claim made after the mark is won; the votes, after a vote
+//! was written, so that the last voter sees all of them.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, ReturnValue, WriteRequest};
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
@@ -21,8 +30,24 @@ use deathstar_statemachine::window::Window;
 use crate::clock::{SystemClock, WallClock};
 use crate::ports::{Control, WorkerTable};
 
-/// How long a worker's rows are kept: a failed run's may be looked at later.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long one try of a call may take, and all tries of it.
+const TRY: Duration = Duration::from_secs(5);
+const ALL_TRIES: Duration = Duration::from_secs(12);
+
+/// The same for the look of each second: one that hangs must not hide the stop
+/// that the next would see.
+const LOOK_TRY: Duration = Duration::from_millis(700);
+const LOOK_ALL_TRIES: Duration = Duration::from_millis(1500);
+
+/// From one worker's vote to the next one's of its bucket, when all vote at
+/// once: a row of so many voters bears 500 writes a second.
+const VOTE_SPACING: Duration = Duration::from_millis(2);
+
+/// How long a voter waits for a later one of its bucket, who counts for both.
+const LATER_VOTE: Duration = Duration::from_millis(100);
+
+/// Of a stream of voters that does not end, one in so many counts, too.
+const COUNTING_VOTES: u32 = 16;
 
 /// The most rows of one batch. See
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>.
@@ -40,6 +65,8 @@ type Item = HashMap<String, AttributeValue>;
 #[derive(Debug, Clone)]
 pub struct DynamoWorkerTable {
     client: Client,
+    /// For what must not take long.
+    quick: Client,
     name: String,
     /// The bucket of the worker that reads.
     bucket: u32,
@@ -48,16 +75,36 @@ pub struct DynamoWorkerTable {
 impl DynamoWorkerTable {
     /// The table of that name, for the worker of this shard.
     #[must_use]
-    pub const fn new(client: Client, name: String, shard: u32) -> Self {
-        Self { client, name, bucket: rows::bucket_of(shard) }
+    #[expect(clippy::needless_pass_by_value, reason = "a handle, as all adapters take it")]
+    pub fn new(client: Client, name: String, shard: u32) -> Self {
+        let within = |one, all| {
+            let timeouts =
+                TimeoutConfig::builder().operation_attempt_timeout(one).operation_timeout(all).build();
+            Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
+        };
+        let (patient, quick) = (within(TRY, ALL_TRIES), within(LOOK_TRY, LOOK_ALL_TRIES));
+        Self { client: patient, quick, name, bucket: rows::bucket_of(shard) }
     }
 
-    /// Reads a row as it is now. What the controller wrote before it invoked us
-    /// must be seen.
+    /// Reads a row, as it is now.
     async fn get(&self, pk: &str, sk: &str) -> Result<Option<Item>, TaskError> {
-        let got = self.client.get_item().table_name(&self.name).consistent_read(true);
+        self.read(pk, sk, true).await
+    }
+
+    async fn read(&self, pk: &str, sk: &str, now: bool) -> Result<Option<Item>, TaskError> {
+        let got = self.client.get_item().table_name(&self.name).consistent_read(now);
         let got = got.key("pk", text(pk)).key("sk", text(sk)).send().await;
         Ok(got.map_err(|error| self.failed(&error))?.item)
+    }
+
+    /// Reads a row that never changes once it is there, which it must be.
+    async fn lasting(&self, run: &RunId, sk: &str) -> Result<Item, TaskError> {
+        let pk = rows::read_partition(run, self.bucket);
+        let item = match self.read(&pk, sk, false).await? {
+            Some(item) => Some(item),
+            None => self.get(&pk, sk).await?,
+        };
+        item.ok_or_else(|| TaskError::Broken(format!("run {run} has no {sk}")))
     }
 
     async fn put_all(&self, items: Vec<Item>) -> Result<(), TaskError> {
@@ -95,16 +142,39 @@ impl DynamoWorkerTable {
 
     /// A document of the bucket's replicas.
     async fn chunks(&self, run: &RunId, name: &str) -> Result<Vec<String>, TaskError> {
-        let pk = rows::read_partition(run, self.bucket);
-        let missing = || TaskError::Broken(format!("run {run} has no {name}"));
-        let first = self.get(&pk, &rows::chunk(name, 0)).await?.ok_or_else(missing)?;
-        let parts = first.get("parts").and_then(|parts| parts.as_n().ok()?.parse().ok()).unwrap_or(1);
-        let mut chunks = vec![string(&first, "body").ok_or_else(missing)?.to_owned()];
+        let damaged = || TaskError::Broken(format!("the {name} of run {run} is damaged"));
+        let head = self.lasting(run, &rows::head(name)).await?;
+        let parts = head.get("parts").and_then(|parts| parts.as_n().ok()?.parse().ok()).unwrap_or(1);
+        let digest = string(&head, "digest").unwrap_or_default();
+        let mut chunks = vec![string(&head, "body").ok_or_else(damaged)?.to_owned()];
         for part in 1..parts {
-            let item = self.get(&pk, &rows::chunk(name, part)).await?.ok_or_else(missing)?;
-            chunks.push(string(&item, "body").ok_or_else(missing)?.to_owned());
+            let item = self.lasting(run, &rows::tail(name, digest, part)).await?;
+            chunks.push(string(&item, "body").ok_or_else(damaged)?.to_owned());
         }
         Ok(chunks)
+    }
+
+    /// Who has voted in the other buckets.
+    async fn votes_of_others(&self, slice: &SliceId) -> Result<u32, TaskError> {
+        let others = (0..BUCKETS).filter(|bucket| *bucket != rows::bucket_of(slice.shard));
+        let key = |bucket| key(&rows::work_partition(&slice.run, bucket), rows::VOTES);
+        let mut left: Vec<_> = others.map(key).collect();
+        let mut votes = 0;
+        for _ in 0..BATCH_TRIES {
+            let keys = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
+            let keys = keys.map_err(|error| TaskError::Broken(error.to_string()))?;
+            let got = self.client.batch_get_item().request_items(&self.name, keys).send().await;
+            let got = got.map_err(|error| self.failed(&error))?;
+            let items = got.responses.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
+            votes += items.iter().map(votes_in).sum::<u32>();
+            let unread = got.unprocessed_keys.and_then(|mut tables| tables.remove(&self.name));
+            left = unread.map(|unread| unread.keys).unwrap_or_default();
+            if left.is_empty() {
+                return Ok(votes);
+            }
+            tokio::time::sleep(BATCH_PAUSE).await;
+        }
+        Err(TaskError::Throttled(format!("table {}: votes stay unread", self.name)))
     }
 
     fn failed<E, R>(&self, error: &SdkError<E, R>) -> TaskError
@@ -116,7 +186,8 @@ impl DynamoWorkerTable {
             Some(message) => format!("{}: {message}", error.code().unwrap_or("error")),
             None => DisplayErrorContext(error).to_string(),
         };
-        TaskError::of_dynamodb(&self.name, error.code(), &what)
+        let region = self.client.config().region().map_or("", AsRef::as_ref);
+        TaskError::of_dynamodb(&self.name, region, error.code(), &what)
     }
 }
 
@@ -126,10 +197,9 @@ impl WorkerTable for DynamoWorkerTable {
     }
 
     async fn round(&self, run: &RunId, number: u32) -> Result<Round, TaskError> {
-        let pk = rows::read_partition(run, self.bucket);
-        let item = self.get(&pk, &rows::round(number)).await?;
-        let body = item.as_ref().and_then(|item| string(item, "body"));
-        parse("a round", body.ok_or_else(|| TaskError::Broken(format!("run {run} has no round {number}")))?)
+        let item = self.lasting(run, &rows::round(number)).await?;
+        let damaged = || TaskError::Broken(format!("round {number} of run {run} is damaged"));
+        parse("a round", string(&item, "body").ok_or_else(damaged)?)
     }
 
     async fn claim(&self, slice: &SliceId, token: &str) -> Result<Claim, TaskError> {
@@ -145,9 +215,10 @@ impl WorkerTable for DynamoWorkerTable {
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => false,
             Err(error) => return Err(self.failed(&error)),
         };
-        // Looked at after the claim is written, as it is now: a run that was over
-        // before sends nothing, and one that is over later is seen by the look of
-        // each second.
+        // Looked at after the claim is written, as it is now. Whoever marks the run
+        // as over writes the mark to this row before it says that it did: a claim
+        // made later is not won, and one made before sees the mark at its next
+        // look, within a second.
         let pk = rows::read_partition(&slice.run, self.bucket);
         let control = self.get(&pk, rows::CONTROL).await?.unwrap_or_default();
         Ok(match (control.contains_key("over"), won) {
@@ -161,8 +232,11 @@ impl WorkerTable for DynamoWorkerTable {
     /// wants to know when.
     async fn slice_end(&self, slice: &SliceId) -> Result<Option<SliceEnd>, TaskError> {
         let item = self.get(&partition(slice), &rows::chunk(&rows::end(slice), 0)).await?;
-        let body = item.as_ref().and_then(|item| string(item, "body"));
-        body.map(|body| parse("a slice's end", body)).transpose()
+        let Some(item) = item else { return Ok(None) };
+        match item.get("body") {
+            Some(AttributeValue::B(body)) => rows::unpack("a slice's end", body.as_ref()).map(Some),
+            _ => Err(TaskError::Broken(format!("the end of {slice} is damaged"))),
+        }
     }
 
     async fn checkpoint(&self, slice: &SliceId, windows: Vec<Window>) -> Result<(), TaskError> {
@@ -171,7 +245,7 @@ impl WorkerTable for DynamoWorkerTable {
             let key = rows::window(window.at, slice);
             for (number, body) in rows::split_window(&window)?.into_iter().enumerate() {
                 let mut item = row(slice, rows::chunk(&key, number));
-                item.insert("body".to_owned(), AttributeValue::S(body));
+                item.insert("body".to_owned(), AttributeValue::B(Blob::new(body)));
                 items.push(item);
             }
         }
@@ -184,7 +258,7 @@ impl WorkerTable for DynamoWorkerTable {
         let key = rows::end(slice);
         let item = |(number, body)| {
             let mut item = row(slice, rows::chunk(&key, number));
-            item.insert("body".to_owned(), AttributeValue::S(body));
+            item.insert("body".to_owned(), AttributeValue::B(Blob::new(body)));
             item.insert("parts".to_owned(), AttributeValue::N(parts.to_string()));
             item
         };
@@ -196,24 +270,31 @@ impl WorkerTable for DynamoWorkerTable {
     }
 
     async fn control(&self, run: &RunId) -> Result<Control, TaskError> {
-        let keys = [
-            (rows::read_partition(run, self.bucket), rows::CONTROL),
-            (rows::work_partition(run, self.bucket), rows::STOP),
+        let keys = vec![
+            key(&rows::read_partition(run, self.bucket), rows::CONTROL),
+            key(&rows::work_partition(run, self.bucket), rows::STOP),
         ];
-        let key = |(pk, sk): &(String, &str)| {
-            HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
-        };
-        // A moment old is good enough, and half the price.
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys.iter().map(key).collect())).build();
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).build();
         let keys = keys.map_err(|error| TaskError::Broken(error.to_string()))?;
-        let got = self.client.batch_get_item().request_items(&self.name, keys).send().await;
+        let got = self.quick.batch_get_item().request_items(&self.name, keys).send().await;
         let got = got.map_err(|error| self.failed(&error))?;
         let items = got.responses.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
         let says = |item: &Item| ["over", "stop", "body"].iter().any(|word| item.contains_key(*word));
-        Ok(Control { stop: items.iter().any(says) })
+        let stop = items.iter().any(says);
+        let unread = got.unprocessed_keys.is_some_and(|tables| !tables.is_empty());
+        if unread && !stop {
+            return Err(TaskError::Throttled(format!("table {}: what to obey stays unread", self.name)));
+        }
+        Ok(Control { stop })
     }
 
+    /// How many have voted, to the last voter of each bucket; to one who had
+    /// others of its bucket behind it, how many of that bucket have, which is no
+    /// more. Whoever votes last of all is the last of its bucket, so the vote
+    /// that makes a majority is seen, and 10,000 voters need not each read what
+    /// all the others wrote.
     async fn vote(&self, slice: &SliceId) -> Result<u32, TaskError> {
+        tokio::time::sleep(VOTE_SPACING * (slice.shard / BUCKETS)).await;
         let updated = self
             .client
             .update_item()
@@ -227,18 +308,21 @@ impl WorkerTable for DynamoWorkerTable {
             .send()
             .await
             .map_err(|error| self.failed(&error))?;
-        let mut votes = updated.attributes.as_ref().map_or(0, votes_in);
-        let others = (0..BUCKETS).filter(|bucket| *bucket != rows::bucket_of(slice.shard));
-        for bucket in others {
-            let pk = rows::work_partition(&slice.run, bucket);
-            votes += self.get(&pk, rows::VOTES).await?.as_ref().map_or(0, votes_in);
+        let own = updated.attributes.as_ref().map_or(0, votes_in);
+        if !own.is_multiple_of(COUNTING_VOTES) {
+            tokio::time::sleep(LATER_VOTE).await;
+            let now = self.get(&partition(slice), rows::VOTES).await?.as_ref().map_or(0, votes_in);
+            if now > own {
+                return Ok(now);
+            }
         }
-        Ok(votes)
+        Ok(own + self.votes_of_others(slice).await?)
     }
 
     async fn request_stop(&self, run: &RunId, stop: Stop) -> Result<(), TaskError> {
         let stop = AttributeValue::S(json(&stop)?);
-        // To each bucket's worker; the first reason is kept.
+        // To each bucket's workers; the first reason is kept. The controller looks
+        // at the first bucket.
         for bucket in 0..BUCKETS {
             let told = self
                 .client
@@ -274,6 +358,10 @@ fn votes_in(item: &Item) -> u32 {
     u32::try_from(shards.map_or(0, Vec::len)).unwrap_or(u32::MAX)
 }
 
+fn key(pk: &str, sk: &str) -> Item {
+    HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+}
+
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
@@ -284,6 +372,6 @@ fn string<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
 
 /// When a row of today may be forgotten, in seconds of the epoch.
 fn expires() -> AttributeValue {
-    let kept = i64::try_from(KEPT.as_secs()).unwrap_or(i64::MAX);
+    let kept = i64::try_from(rows::KEPT.as_secs()).unwrap_or(i64::MAX);
     AttributeValue::N(SystemClock.now().as_second().saturating_add(kept).to_string())
 }

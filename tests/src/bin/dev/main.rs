@@ -6,6 +6,7 @@
 //! in [`TASKS`].
 
 mod clock;
+mod faults;
 mod launch;
 mod memory;
 mod package;
@@ -59,6 +60,12 @@ const TASKS: &[Task] = &[
         arguments: "[--seconds N]",
         help: "Run 2,000/s for 10 minutes; memory may grow by less than 8 MiB after the first minute",
         run: memory::run,
+    },
+    Task {
+        name: "faults",
+        arguments: "",
+        help: "Run AWS mode on the emulator under 50 faults that seeds pick, and print what became of each run",
+        run: faults::run,
     },
     Task {
         name: "package",

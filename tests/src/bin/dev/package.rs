@@ -93,8 +93,8 @@ fn pack(to: &Path, files: &[(&str, &PathBuf)]) -> Result<(), Failure> {
     for (name, path) in files {
         let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         // What is a package already gains nothing from another pressing.
-        let method =
-            if name.ends_with(".zip") { CompressionMethod::Stored } else { CompressionMethod::Deflated };
+        let packed = Path::new(name).extension().is_some_and(|extension| extension == "zip");
+        let method = if packed { CompressionMethod::Stored } else { CompressionMethod::Deflated };
         let options = SimpleFileOptions::default().compression_method(method).unix_permissions(0o755);
         zip.start_file(*name, options).map_err(|error| failed(&error))?;
         zip.write_all(&bytes).map_err(|error| failed(&error))?;

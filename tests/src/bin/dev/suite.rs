@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use crate::launch::built_binary;
-use crate::{Failure, cargo, must, no_arguments, say, text_of, tools};
+use crate::{Failure, cargo, must, no_arguments, package, say, text_of, tools};
 
 /// What every build and test of the whole workspace is asked for. One set of
 /// flags, so that nothing is built twice.
@@ -30,13 +30,8 @@ pub(crate) fn bless(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn run_tests(arguments: &[String], environment: Option<(&str, &str)>) -> Result<(), Failure> {
-    tools::install()?;
-    // With the tests, so that dependencies get the features that `cargo test`
-    // would give them, and are built once.
-    must(cargo().arg("build").args(WORKSPACE).args(["--bins", "--tests"]))?;
-    let mut command = cargo();
-    command.arg("test").args(WORKSPACE).arg("--no-fail-fast").args(arguments);
-    command.env("DEATHSTAR_BIN", built_binary()?).envs(environment);
+    let mut command = ready()?;
+    command.arg("--no-fail-fast").args(arguments).envs(environment);
     let (summary, success) = watch(&mut command)?;
     // The very last line, alone: whoever runs this unseen looks for it.
     let _ = writeln!(std::io::stdout(), "{summary}");
@@ -45,6 +40,18 @@ fn run_tests(arguments: &[String], environment: Option<(&str, &str)>) -> Result<
         (true, _) => Ok(()),
         (false, _) => Err("there are failures".to_owned()),
     }
+}
+
+/// `cargo test`, with all that the tests need installed and built.
+pub(crate) fn ready() -> Result<Command, Failure> {
+    tools::install()?;
+    // With the tests, so that dependencies get the features that `cargo test`
+    // would give them, and are built once.
+    must(cargo().arg("build").args(WORKSPACE).args(["--bins", "--tests"]))?;
+    let mut command = cargo();
+    command.arg("test").args(WORKSPACE);
+    command.env("DEATHSTAR_BIN", built_binary()?).env("DEATHSTAR_PACKAGES", package::make()?);
+    Ok(command)
 }
 
 /// Runs `cargo test`, passes on what it prints, and adds up its summaries.

@@ -1,0 +1,54 @@
+//! The adapters of AWS mode, on the emulator.
+
+use std::path::PathBuf;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use deathstar_controller::aws::functions::{LambdaFunctions, Making};
+use deathstar_controller::aws::table::DynamoTable;
+use deathstar_worker::aws::table::DynamoWorkerTable;
+use tempfile::TempDir;
+
+use crate::account::Account;
+use crate::ministack::REGION;
+
+/// A client's configuration for an account of its own.
+async fn configuration() -> SdkConfig {
+    let account = Account::new();
+    let config = aws_config::defaults(BehaviorVersion::latest()).endpoint_url(account.server().url());
+    let credentials = aws_sdk_dynamodb::config::Credentials::new(account.id(), "test", None, None, "a test");
+    config.credentials_provider(credentials).region(Region::new(REGION)).load().await
+}
+
+/// A table of an account of its own, as the controller sees it and as workers do.
+pub(crate) async fn dynamodb() -> (DynamoTable, DynamoWorkerTable) {
+    let client = aws_sdk_dynamodb::Client::new(&configuration().await);
+    let name = "contract";
+    let key = |name: &str, kind| {
+        let attribute = AttributeDefinition::builder().attribute_name(name);
+        let element = KeySchemaElement::builder().attribute_name(name).key_type(kind);
+        (attribute.attribute_type(ScalarAttributeType::S).build().unwrap(), element.build().unwrap())
+    };
+    let (pk, sk) = (key("pk", KeyType::Hash), key("sk", KeyType::Range));
+    let create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
+    let create = create.attribute_definitions(pk.0).attribute_definitions(sk.0);
+    create.key_schema(pk.1).key_schema(sk.1).send().await.unwrap();
+    (DynamoTable::new(client.clone(), name.to_owned()), DynamoWorkerTable::new(client, name.to_owned(), 0))
+}
+
+/// Functions of an account of their own.
+pub(crate) async fn lambda() -> (TempDir, LambdaFunctions) {
+    let client = aws_sdk_lambda::Client::new(&configuration().await);
+    let folder = tempfile::tempdir().unwrap();
+    let package: PathBuf = folder.path().join("worker.zip");
+    // Nobody invokes it: an empty archive, which is its end record alone.
+    std::fs::write(&package, [b"PK\x05\x06".as_slice(), &[0; 18]].concat()).unwrap();
+    let making = Making {
+        role: "arn:aws:iam::000000000000:role/worker".to_owned(),
+        log_group: "/deathstar/contract".to_owned(),
+        package,
+    };
+    (folder, LambdaFunctions::new(client, "contract".to_owned(), making))
+}
