@@ -326,11 +326,28 @@ impl WorkerTable for EmbeddedWorkerTable {
 pub struct Environment;
 
 impl Environment {
-    /// Why a config cannot be sent from here: a sentence for each value that it
-    /// refers to and that is not there.
+    /// Why a config cannot be sent from here: a sentence for each value that is not
+    /// there, or cannot stand where it is referred to. A worker would find the same,
+    /// after the run has begun.
     #[must_use]
-    pub fn lacks(config: &Config) -> Vec<String> {
-        config.references().iter().filter_map(|reference| Self::look_up(reference).err()).collect()
+    pub fn refusals(config: &Config) -> Vec<String> {
+        let mut values = Vec::new();
+        let mut missing = Vec::new();
+        for reference in config.references() {
+            match Self::look_up(reference) {
+                Ok(value) => values.push((reference.clone(), value)),
+                Err(why) => missing.push(why),
+            }
+        }
+        if !missing.is_empty() {
+            return missing;
+        }
+        let filled = config.with_values(&values.into_iter().collect());
+        filled
+            .err()
+            .into_iter()
+            .flat_map(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .collect()
     }
 
     fn look_up(reference: &Reference) -> Result<Secret, String> {

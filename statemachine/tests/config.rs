@@ -15,11 +15,12 @@ use deathstar_statemachine::units::Rate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("quickstart", include_str!("../../client/examples/quickstart.yaml")),
     ("checkout", include_str!("../../client/examples/checkout.yaml")),
     ("users", include_str!("../../client/examples/users.yaml")),
     ("steps", include_str!("../../client/examples/steps.yaml")),
+    ("secrets", include_str!("../../client/examples/secrets.yaml")),
 ];
 
 fn no_files(file: &str) -> Result<Vec<u8>, String> {

@@ -83,6 +83,9 @@ fn a_bad_config_is_refused_before_anything_is_made() {
         (and("workers: 0"), &["workers", "0"]),
         (and("workers: 10001"), &["10001", "10000"]),
         (and("workers: lots"), &["lots"]),
+        (and("workers: { memory: 64MB }"), &["line 7", "64MB", "128MB"]),
+        (and("workers: { regions: [eu-west-1, us-east-1] }"), &["line 7", "2 regions", "the limit is 1"]),
+        (and("budget: { max_usd: -1 }"), &["line 7", "less than nothing"]),
         (and("order: backwards"), &["backwards"]),
         // Targets.
         (attack(&[RATE, DURATION]), &["nothing to send to"]),
@@ -93,6 +96,7 @@ fn a_bad_config_is_refused_before_anything_is_made() {
         (url("http://127.0.0.1:99999/"), &["line 4", "99999"]),
         (url("http://me:secret@127.0.0.1/"), &["line 4", "user name or a password"]),
         (url("http://127.0.0.1/#top"), &["line 4", "fragment"]),
+        (url("http://${env:HOST}/"), &["line 4", "hold no reference"]),
         (url("http://127.0.0.1/{{ row.id }}"), &["line 4", "not yet supported"]),
         (one("method: 'BAD METHOD'"), &["line 7", "\"BAD METHOD\" is no HTTP method"]),
         (one("method: CONNECT"), &["line 7", "CONNECT"]),
@@ -118,6 +122,8 @@ fn a_bad_config_is_refused_before_anything_is_made() {
         (one("{ body: a }").replace("{ body: a }", "body: a\n    json: {}"), &["body and json"]),
         (one("body_base64: '***'"), &["line 7", "base64"]),
         (one("expect: { status: 99 }"), &["line 7", "status 99 is out of range"]),
+        (one("headers: { x-a: '${TOKEN}' }"), &["line 7", "did you mean ${env:TOKEN}?"]),
+        (one("headers: { x-a: '${secret:ssm:/a}' }"), &["${secret:ssm:/a} is resolved on AWS"]),
         // Promises.
         (one("slo: [p199 < 1s]"), &["line 7", "attacks[0].slo[0]", "p199"]),
         (and("slo: [p99]"), &["line 7", "slo[0]", "p99"]),

@@ -1,5 +1,7 @@
 //! What a config says is what arrives, byte for byte.
 
+use std::fs;
+
 use crate::command::Home;
 use crate::server::{Request, Server};
 
@@ -148,4 +150,59 @@ attacks:
         assert_eq!((buy.header("x-all"), buy.header("x-both")), (Some("everywhere"), Some("own")));
         assert_eq!(buy.body, br#"{"sku":"A"}"#);
     }
+}
+
+/// A config whose requests refer to the variable `V`.
+fn referring_to_v(server: &Server) -> String {
+    format!(
+        "name: values\nattacks:\n  - name: x\n    base_url: {}\n    rate: 10/s\n    duration: 1s\n    headers: {{ authorization: 'Bearer ${{env:V}}' }}\n    requests: [{{ post: '/a/${{env:V}}?b=${{env:V}}', json: {{ c: '${{env:V}}', d: '$${{env:V}}' }} }}]\n",
+        server.url()
+    )
+}
+
+#[test]
+fn values_of_the_environment_arrive_and_are_kept_nowhere() {
+    const VALUE: &str = "h/u&n\"ter2";
+    let (home, server) = (Home::new(), Server::good());
+    let path = home.file("values.yaml", referring_to_v(&server));
+    let mut command = home.command(&["run", path.to_str().unwrap(), "--output", "json"]);
+    let output = command.env("V", VALUE).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let request = server.requests().first().expect("a request").clone();
+    assert_eq!(request.target, "/a/h%2Fu%26n%22ter2?b=h%2Fu%26n%22ter2");
+    assert_eq!(request.header("authorization"), Some("Bearer h/u&n\"ter2"));
+    assert_eq!(request.body, br#"{"c":"h/u&n\"ter2","d":"${env:V}"}"#);
+    let mut kept = vec![output.stdout, output.stderr];
+    let mut folders = vec![home.data()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() { folders.push(entry) } else { kept.push(fs::read(entry).unwrap()) }
+        }
+    }
+    let all: String = kept.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+    assert!(all.contains("${env:V}"), "the config is kept as it is written");
+    for form in ["h/u&n", "h%2Fu", "ter2"] {
+        assert!(!all.contains(form), "{form} is kept");
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_sent_is_told_before_anything_is_made() {
+    let (home, server) = (Home::new(), Server::good());
+    let path = home.file("values.yaml", referring_to_v(&server));
+    for (value, told) in [
+        (None, "${env:V}: the environment has no V; set it"),
+        (Some("hunter2\n"), "the value of ${env:V} holds a line break, which a header cannot carry"),
+    ] {
+        let mut command = home.command(&["run", path.to_str().unwrap()]);
+        command.env_remove("V").envs(value.map(|value| ("V", value)));
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(told) && !said.contains("hunter2"), "{said}");
+        assert!(!home.data().exists());
+    }
+    assert_eq!(server.count(), 0);
+    // Where a plan is only looked at, no value is needed.
+    home.deathstar(&["plan", path.to_str().unwrap()]).exits(0);
 }

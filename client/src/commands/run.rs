@@ -52,9 +52,9 @@ pub(super) fn execute(
         // What the machine cannot do is said before anything is written.
         let plan = Plan::new(run.clone(), config.clone(), place.clone(), started)
             .map_err(|error| CommandError::BadInput(error.to_string()))?;
-        let lacks = Environment::lacks(config);
-        if !lacks.is_empty() {
-            return Err(CommandError::BadInput(lacks.join("\n  ")));
+        let refusals = Environment::refusals(config);
+        if !refusals.is_empty() {
+            return Err(CommandError::BadInput(refusals.join("\n  ")));
         }
         plan.warnings.iter().for_each(|warning| eprintln_quietly(&format!("warning: {warning}")));
         let here = Here::open(home)?;
