@@ -171,7 +171,11 @@ fn an_installation_that_cannot_be_used_is_named() {
         [("DynamoDB.PutItem", vec!["submit", &config]), ("DynamoDB.Query", vec!["list", "--on", "aws"])]
     {
         let _gone = account.on(operation).answer(gone);
-        refused(&mut cloud.command(&arguments), 4, &["there is no table deathstar: is the stack deployed"]);
+        refused(
+            &mut cloud.command(&arguments),
+            4,
+            &["there is no table deathstar in us-east-1: is the stack deployed"],
+        );
     }
     assert!(executions(&cloud).is_empty());
     cloud.is_clean();
