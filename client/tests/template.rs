@@ -274,9 +274,14 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 /// The methods of SDK clients that the adapters of a crate call.
 fn calls(folder: &str) -> BTreeSet<String> {
-    let mut calls = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for entry in fs::read_dir(path(folder)).unwrap() {
-        let source: String = fs::read_to_string(entry.unwrap().path()).unwrap().split_whitespace().collect();
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            found.extend(calls(&format!("{folder}/{}", entry.file_name().to_string_lossy())));
+            continue;
+        }
+        let source: String = fs::read_to_string(entry.path()).unwrap().split_whitespace().collect();
         // `self.client.get_item()`, over as many lines as rustfmt likes.
         for (at, client) in source.match_indices("client.") {
             let rest = &source[at + client.len()..];
@@ -284,11 +289,11 @@ fn calls(folder: &str) -> BTreeSet<String> {
             let call = rest[end..].starts_with("()") && end > 0;
             // What a client is made of is no call.
             if call && &rest[..end] != "config" {
-                calls.insert(rest[..end].to_owned());
+                found.insert(rest[..end].to_owned());
             }
         }
     }
-    calls
+    found
 }
 
 #[test]

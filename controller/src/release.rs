@@ -17,7 +17,8 @@ use crate::ports::{Ports, Table};
 use crate::{report, tear_down};
 
 /// How long workers may take to obey the run's mark: a look each second, a
-/// second of grace for what is in flight, and the write of what they saw.
+/// second of grace for what is in flight, and the write of what they saw. Very
+/// many workers write in turns, which takes longer, as the plan's pace says.
 const OBEYED_WITHIN: Duration = Duration::from_secs(4);
 
 pub(crate) async fn handle(ports: &impl Ports, input: &ReleaseInput) -> Result<Done, TaskError> {
@@ -33,7 +34,8 @@ pub(crate) async fn release(
     failure: Option<CaughtFailure>,
 ) -> Result<(), TaskError> {
     let table = ports.table();
-    let unreported = table.plan(run).await?.is_some() && table.report(run).await?.is_none();
+    let plan = table.plan(run).await?;
+    let unreported = plan.is_some() && table.report(run).await?.is_none();
     if unreported {
         let failure_is_a_stop = failure.is_none();
         if failure_is_a_stop {
@@ -44,7 +46,8 @@ pub(crate) async fn release(
         let under_way = table.rounds(run).await?.iter().any(|round| !round.judged);
         table.end_run(run).await?;
         if under_way {
-            ports.clock().sleep(OBEYED_WITHIN).await;
+            let spread = plan.map_or(Duration::ZERO, |plan| plan.pace.spread);
+            ports.clock().sleep(OBEYED_WITHIN + spread).await;
         }
     }
     let torn_down = tear_down::handle(ports, run).await;

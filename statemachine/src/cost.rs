@@ -4,12 +4,14 @@
 //! gigabytes (of 1,024 MB) whose load of L seconds is cut into K slices:
 //!
 //! ```text
-//! compute       N × M × (L + K × lead) GB-seconds: each slice's worker is there
-//!               a lead before its slice, and the one before is still at work then
+//! compute       N × M × (L + K × (lead + spread ÷ 2)) GB-seconds: each slice's worker
+//!               is there a lead before its slice, while the one before is still at
+//!               work; and very many write what they saw in turns when it is over
 //! invocations   N × K
 //! transitions   17 + 2F + N × (3 + 3K + …): every state that is entered, of the run
 //!               with its F functions and of one child for each worker
-//! writes        N × (windows, each written about 1 + 1 s ÷ checkpoint times)
+//! writes        N × (windows, each written about 1 + 1 s ÷ checkpoint times); of very
+//!               many workers what the plan's pace counts on
 //! reads         N × L: the stop flag, each second
 //! ```
 //!
@@ -87,12 +89,15 @@ impl Estimate {
             Architecture::X86_64 => GB_SECOND_X86_64,
             Architecture::Arm64 => GB_SECOND_ARM64,
         };
-        let seconds = load_s + f64::from(slices) * plan.place.lead.as_secs_f64();
+        let waits = plan.place.lead.as_secs_f64() + plan.pace.spread.as_secs_f64() / 2.0;
+        let seconds = load_s + f64::from(slices) * waits;
         let names: usize = plan.config.attacks().iter().map(|attack| attack.requests.len()).sum();
         let of_slice = OF_A_CLAIM + OF_A_TOTAL * names as f64;
         // A window that is not over when it is written is written again.
         let again = 1.0 + 1.0 / plan.place.checkpoint.as_secs_f64().max(1.0);
-        let writes = window_units(plan, load_s) * again + f64::from(slices) * of_slice;
+        let by_the_second = window_units(plan, load_s) * again + f64::from(slices) * of_slice;
+        let paced = plan.pace.kb_per_s as f64 * load_s / workers + f64::from(slices) * OF_A_CLAIM;
+        let writes = if plan.pace.window.as_secs() > 1 { paced } else { by_the_second };
         Self {
             compute: workers * gb * seconds * gb_second,
             invocations: workers * f64::from(slices) * INVOCATION,
@@ -230,6 +235,18 @@ mod tests {
         let estimate = Estimate::of(&plan, Architecture::X86_64);
         is(estimate.compute, 10.0 * (3600.0 + 48.0) * 0.000_016_666_7);
         is(estimate.invocations, 60.0 * 0.000_000_2);
+    }
+
+    #[test]
+    fn very_many_workers_write_what_their_pace_says() {
+        let plan = plan("{ count: 5000, memory: 1GB }", "rate: 500000/s, duration: 10m", 8, "aws");
+        assert!(plan.pace.window.as_secs() > 1 && !plan.pace.spread.is_zero(), "{:?}", plan.pace);
+        let estimate = Estimate::of(&plan, Architecture::X86_64);
+        let waits = 8.0 + plan.pace.spread.as_secs_f64() / 2.0;
+        is(estimate.compute, 5000.0 * (600.0 + waits) * 0.000_016_666_7);
+        let writes = plan.pace.kb_per_s as f64 * 600.0 + 5000.0;
+        let reads = 5000.0 * (600.0 + waits);
+        is(estimate.table, writes * 0.000_000_625 + reads * 0.000_000_125);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! - [`config`] reads what the user wrote; [`load`], [`slo`] and [`units`] are its words.
 //! - [`secret`] names what a config refers to and does not hold.
 //! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers,
-//!   and [`cost`] says what that costs.
+//!   [`pace`] says how they write down what they see, and [`cost`] what it costs.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
@@ -36,6 +36,7 @@ pub mod interpreter;
 pub mod load;
 pub mod message;
 pub mod mix;
+pub mod pace;
 pub mod plan;
 pub mod policy;
 pub mod report;

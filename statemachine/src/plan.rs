@@ -15,6 +15,7 @@ use crate::config::{Attack, Config, Order, Workers};
 use crate::cost::display_usd;
 use crate::ids::RunId;
 use crate::load::Load;
+use crate::pace::{Crowd, Pace};
 use crate::schedule::{Schedule, Shard, micros};
 use crate::secret::{self, Reference};
 use crate::units::{display_duration, duration_text};
@@ -106,6 +107,9 @@ pub struct Plan {
     /// The longest stretch of load of one invocation.
     #[serde(with = "duration_text")]
     pub slice: Duration,
+    /// How workers write down what they see.
+    #[serde(default)]
+    pub pace: Pace,
     /// Which functions are created.
     pub fleets: Vec<Fleet>,
     /// Decides which request each arrival makes.
@@ -214,7 +218,8 @@ impl Plan {
         if workers.get() > MAX_WORKERS {
             return Err(PlanError::TooManyWorkers { workers: workers.get(), limit: MAX_WORKERS });
         }
-        let slice = slice(&config, &place)?;
+        let writing = pace_of(&config, &place, workers);
+        let slice = writing.whole_windows(slice(&config, &place, writing.spread)?);
         let load = Duration::from_micros(longest_load(&config));
         if load > slice * MAX_SLICES {
             return Err(PlanError::LoadTooLong { load, slice });
@@ -232,8 +237,9 @@ impl Plan {
                 shards: per_function.min(workers.get() - fleet * per_function),
             })
             .collect();
-        let warnings = warnings(&config, &place, workers, connections);
-        let deadline = deadline(&config, &place, load, planned_at);
+        let mut warnings = warnings(&config, &place, workers, connections);
+        warnings.extend(writing.warnings());
+        let deadline = deadline(&config, &place, load + writing.spread, planned_at);
         let plan = Self {
             run,
             config,
@@ -241,6 +247,7 @@ impl Plan {
             workers,
             connections,
             slice,
+            pace: writing,
             fleets,
             seed: 0,
             planned_at,
@@ -266,7 +273,7 @@ impl Plan {
         longest_load(&self.config)
     }
 
-    /// Where windows are cut: at whole seconds, and where a step begins or ends.
+    /// Where windows are cut: by the pace, and where a step begins or ends.
     #[must_use]
     pub fn grid(&self) -> Grid {
         let mut cuts = Vec::new();
@@ -274,7 +281,7 @@ impl Plan {
             cuts.extend([span.start, span.end]);
             cuts.extend(steps(attack, span).into_iter().map(|step| step.start));
         }
-        Grid::new(cuts)
+        Grid::of(micros(self.pace.window), cuts)
     }
 
     /// Worker `index`'s shard.
@@ -332,10 +339,10 @@ fn spans(config: &Config) -> Vec<Span> {
     config.attacks().iter().map(span).collect()
 }
 
-/// When the last request has ended for certain, in a run that went as planned.
-fn deadline(config: &Config, place: &Place, load: Duration, planned_at: Timestamp) -> Timestamp {
+/// When the last request has ended and is written down for certain, in a run that went as planned.
+fn deadline(config: &Config, place: &Place, until_written: Duration, planned_at: Timestamp) -> Timestamp {
     let slowest = config.attacks().iter().map(|attack| attack.timeout * 2).max().unwrap_or_default();
-    later(planned_at, place.setup + place.lead + load + slowest + INVOCATION_MARGIN)
+    later(planned_at, place.setup + place.lead + until_written + slowest + INVOCATION_MARGIN)
 }
 
 fn later(time: Timestamp, by: Duration) -> Timestamp {
@@ -348,12 +355,13 @@ fn longest_load(config: &Config) -> u64 {
 }
 
 /// How long a slice may be, so that an invocation lives to see the end of a
-/// request that first waited for a connection and then took its whole timeout.
-fn slice(config: &Config, place: &Place) -> Result<Duration, PlanError> {
+/// request that first waited for a connection and then took its whole timeout,
+/// and to write it down.
+fn slice(config: &Config, place: &Place, spread: Duration) -> Result<Duration, PlanError> {
     let Some(slowest) = config.attacks().iter().max_by_key(|attack| attack.timeout) else {
         return Ok(place.slice);
     };
-    let room = place.invocation.saturating_sub(INVOCATION_MARGIN + slowest.timeout * 2);
+    let room = place.invocation.saturating_sub(INVOCATION_MARGIN + spread + slowest.timeout * 2);
     if room >= place.slice {
         return Ok(place.slice);
     }
@@ -365,7 +373,8 @@ fn slice(config: &Config, place: &Place) -> Result<Duration, PlanError> {
         attack: slowest.name.clone(),
         timeout: slowest.timeout,
         invocation: place.invocation,
-        limit: place.invocation.saturating_sub(INVOCATION_MARGIN + place.slice.min(SHORTEST_SLICE)) / 2,
+        limit: place.invocation.saturating_sub(INVOCATION_MARGIN + spread + place.slice.min(SHORTEST_SLICE))
+            / 2,
     })
 }
 
@@ -395,6 +404,25 @@ fn workers_for(config: &Config, place: &Place) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
     let workers = busy.ceil() as u64;
     workers.max(1)
+}
+
+/// How so many workers write down what they see of this config.
+fn pace_of(config: &Config, place: &Place, workers: NonZeroU32) -> Pace {
+    let attacks = config.attacks();
+    let open: f64 = attacks.iter().map(|attack| attack.load.peak_rate().as_per_second()).sum();
+    let closed = attacks.iter().any(|attack| !attack.load.is_open());
+    // How fast virtual users are is the target's affair; a worker sends no more
+    // than it can.
+    let closed = if closed { place.rate_per_worker.get() } else { 0 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, and positive")]
+    let rate = (open / f64::from(workers.get())).ceil() as u64 + u64::from(closed);
+    Pace::of(&Crowd {
+        workers,
+        kinds: attacks.iter().map(|attack| attack.requests.len() as u64).sum(),
+        rate,
+        checkpoint: place.checkpoint,
+        slice: place.slice,
+    })
 }
 
 fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: NonZeroU32) -> Vec<String> {
@@ -456,7 +484,7 @@ mod tests {
                 "name: a\nattacks: [{{ name: a, url: 'http://127.0.0.1:1/', rate: 1/s, duration: 1h, timeout: {timeout} }}]"
             );
             let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
-            slice(&config, &place).map(|slice| slice.as_micros())
+            slice(&config, &place, Duration::ZERO).map(|slice| slice.as_micros())
         };
         assert_eq!(slice_of("135s"), Ok(600_000_000));
         // 900 − 30 − 2 × 400.25 = 69.5 s.

@@ -78,7 +78,8 @@ pub struct SliceEnd {
     /// Where in the load its arrivals stopped, in microseconds: the slice's
     /// end, or earlier when the run was stopped.
     pub until: u64,
-    /// Totals with three digits, by request.
+    /// Totals with three digits, by request; none when its windows stand for
+    /// them.
     pub totals: Vec<Series>,
 }
 
@@ -320,7 +321,7 @@ pub struct AttackReport {
     pub profile: String,
     /// By request name, in the config's order.
     pub requests: Vec<Measured>,
-    /// By second of the load.
+    /// By second of the load, or by longer windows where many workers write.
     pub timeline: Vec<Moment>,
     /// By step, for profiles that have steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -329,7 +330,8 @@ pub struct AttackReport {
     pub distribution: Vec<Column>,
 }
 
-/// One second of an attack's timeline, by when requests were due.
+/// One second of an attack's timeline, or one longer window, by when requests
+/// were due.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
     /// Seconds from the start of the load.

@@ -270,13 +270,13 @@ impl Health {
     }
 }
 
-/// What one worker saw of the requests due in one second, or in a part of one
-/// where a step begins or ends within it.
+/// What one worker saw of the requests due in one second, or in as many as the
+/// plan's pace says, or in a part of that where a step begins or ends within it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// Where it starts, in microseconds from the start of the load.
     pub at: u64,
-    /// How long it is, in microseconds; at most a second.
+    /// How long it is, in microseconds; at most as the pace says.
     pub len: u64,
     /// One entry for each request kind that was due in it.
     pub series: Vec<Series>,
@@ -284,32 +284,40 @@ pub struct Window {
     pub health: Health,
 }
 
-/// Where windows begin and end: at whole seconds and at the edges of steps.
+/// Where windows begin and end: at whole seconds, or longer steps of the clock,
+/// and at the edges of steps of the load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grid {
+    /// How long an uncut window is, in microseconds.
+    len: u64,
     cuts: Vec<u64>,
 }
 
 impl Grid {
-    /// How long an uncut window is, in microseconds.
-    const SECOND: u64 = 1_000_000;
-
-    /// A grid with extra cuts, in microseconds from the start of the load.
+    /// A grid of seconds with extra cuts, in microseconds from the start of the
+    /// load.
     #[must_use]
-    pub fn new(mut cuts: Vec<u64>) -> Self {
-        cuts.retain(|cut| !cut.is_multiple_of(Self::SECOND));
+    pub fn new(cuts: Vec<u64>) -> Self {
+        Self::of(1_000_000, cuts)
+    }
+
+    /// The same, of windows of another length, in microseconds.
+    #[must_use]
+    pub fn of(len: u64, mut cuts: Vec<u64>) -> Self {
+        let len = len.max(1);
+        cuts.retain(|cut| !cut.is_multiple_of(len));
         cuts.sort_unstable();
         cuts.dedup();
-        Self { cuts }
+        Self { len, cuts }
     }
 
     /// Start and length of the window that holds an instant.
     #[must_use]
     pub fn window_of(&self, at: u64) -> (u64, u64) {
-        let second = at / Self::SECOND * Self::SECOND;
+        let step = at / self.len * self.len;
         let next = self.cuts.partition_point(|cut| *cut <= at);
-        let start = next.checked_sub(1).map_or(second, |index| self.cuts[index].max(second));
-        let end = self.cuts.get(next).map_or(second + Self::SECOND, |cut| (*cut).min(second + Self::SECOND));
+        let start = next.checked_sub(1).map_or(step, |index| self.cuts[index].max(step));
+        let end = self.cuts.get(next).map_or(step + self.len, |cut| (*cut).min(step + self.len));
         (start, end - start)
     }
 }
@@ -352,6 +360,19 @@ mod tests {
         let timing = timing(100, 400, 405);
         assert_eq!(timing.response_time(), Duration::from_millis(305));
         assert_eq!(timing.service_time(), Duration::from_millis(5));
+    }
+
+    #[test]
+    fn long_windows_are_cut_at_steps_too() {
+        let grid = Grid::of(10_000_000, vec![25_000_000, 20_000_000]);
+        for (at, window) in [
+            (9_999_999, (0, 10_000_000)),
+            (10_000_000, (10_000_000, 10_000_000)),
+            (24_000_000, (20_000_000, 5_000_000)),
+            (25_000_000, (25_000_000, 5_000_000)),
+        ] {
+            assert_eq!(grid.window_of(at), window, "{at}");
+        }
     }
 
     #[test]

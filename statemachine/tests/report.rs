@@ -189,6 +189,27 @@ fn a_dead_worker_is_lost_and_nothing_is_promised() {
 }
 
 #[test]
+fn windows_stand_for_totals_that_were_left_out() {
+    let mut table = Table::new(plan(&["p99 < 1s", "errors < 0.1%"]));
+    table.ended(0, 0, 10 * S, good(500));
+    // Worker 1 ended, too, and left its totals to two long windows.
+    table.ended(1, 0, 10 * S, Vec::new());
+    for half in 0..2 {
+        table.saw(1, half * 5 * S, 5 * S, good(250), health(0, 0.1));
+    }
+    // Worker 0's window is in its totals already.
+    table.saw(0, 0, 5 * S, good(250), health(0, 0.1));
+    let report = table.report();
+    let all = &report.attacks[0].all;
+    assert_eq!((all.arrivals.scheduled, all.arrivals.completed, all.arrivals.lost), (1000, 1000, 0));
+    assert_eq!((report.coverage.ratio, report.coverage.workers_lost), (1.0, 0));
+    assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.reasons);
+    let timeline: Vec<(f64, u64)> =
+        report.attacks[0].timeline.iter().map(|moment| (moment.at_s, moment.completed)).collect();
+    assert_eq!(timeline, [(0.0, 500), (5.0, 250)]);
+}
+
+#[test]
 fn a_worker_that_never_reported_a_thing_is_lost_whole() {
     let mut table = Table::new(plan(&["p99 < 1s"]));
     table.ended(0, 0, 10 * S, good(500));

@@ -4,8 +4,8 @@
 //! mode and against those of AWS mode, on the emulator.
 
 mod functions;
-mod scale;
-mod table;
+pub(crate) mod scale;
+pub(crate) mod table;
 
 use deathstar::embedded::EmbeddedWorkerTable;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};

@@ -35,5 +35,6 @@ mod fault_runs;
 mod faults_on_cue;
 mod functions;
 mod isolation;
+mod run_table;
 mod runs;
 mod same_path;

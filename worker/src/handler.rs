@@ -11,6 +11,7 @@ use std::time::Duration;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
+use deathstar_statemachine::pace::Pace;
 use deathstar_statemachine::plan::{Plan, Span};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
 use deathstar_statemachine::schedule::micros;
@@ -78,7 +79,7 @@ pub async fn handle<T: Transport + 'static>(
     let clock = LoadClock::new(wall, round.t0, Duration::from_micros(round.from));
     let transport = transport(&plan).map_err(|error| TaskError::BadConfig(error.to_string()))?;
     let workers = plan.workers.get();
-    let checkpoint_every = plan.place.checkpoint;
+    let pace = plan.pace.clone();
     let stop_if = plan.config.stop_if().map(ToString::to_string);
     let engine = Engine::new(plan.clone(), shard, slice, transport, clock)
         .map_err(|error| TaskError::BadConfig(error.to_string()))?;
@@ -91,7 +92,7 @@ pub async fn handle<T: Transport + 'static>(
                 over.notify_one();
             };
             let attack_and_write = async {
-                tokio::join!(attack, write_down(table, input, &engine, checkpoint_every, &over));
+                tokio::join!(attack, write_down(table, input, &engine, &pace, &over));
             };
             tokio::select! {
                 () = attack_and_write => {}
@@ -99,8 +100,11 @@ pub async fn handle<T: Transport + 'static>(
             }
         })
         .await;
+    // Many workers end at one moment, and the table does not take all at once.
+    tokio::time::sleep(pace.last_turn(input.shard)).await;
     let (windows, _) = engine.checkpoint().split();
-    let end = SliceEnd { until: engine.until(), totals: engine.totals() };
+    let totals = if pace.totals { engine.totals() } else { Vec::new() };
+    let end = SliceEnd { until: engine.until(), totals };
     let stopped = end.until < slice.end;
     insist(|| table.checkpoint(input, windows.clone())).await?;
     insist(|| table.finish(input, end.clone())).await?;
@@ -192,14 +196,16 @@ async fn write_down<T: Transport + 'static>(
     table: &impl WorkerTable,
     input: &WorkerInput,
     engine: &Rc<Engine<T>>,
-    every: Duration,
+    pace: &Pace,
     over: &Notify,
 ) {
+    let mut pause = pace.first_checkpoint(input.shard);
     loop {
         tokio::select! {
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(pause) => {}
             () = over.notified() => return,
         }
+        pause = pace.checkpoint;
         let (windows, versions) = engine.checkpoint().split();
         if !windows.is_empty() && table.checkpoint(input, windows).await.is_ok() {
             engine.written(&versions);
@@ -218,7 +224,7 @@ async fn wait_for_winner(
     slice: Span,
 ) -> Result<bool, TaskError> {
     let slowest = plan.config.attacks().iter().map(|attack| attack.timeout * 2).max().unwrap_or_default();
-    let wait = Duration::from_micros(slice.end - round.from) + slowest + WINNER_MARGIN;
+    let wait = Duration::from_micros(slice.end - round.from) + slowest + plan.pace.spread + WINNER_MARGIN;
     let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
     let deadline = round.t0.saturating_add(wait).unwrap_or(Timestamp::MAX);
     loop {

@@ -41,6 +41,8 @@ struct OpenWindow {
     /// Counts changes, to tell whether a written state is the last.
     version: u64,
     written: u64,
+    /// CPU ratios of its seconds that are known: their sum, and how many.
+    cpu: (f64, u32),
 }
 
 /// Windows to be written, and what to let go once they are.
@@ -125,9 +127,15 @@ impl Recorder {
     /// Notes the generator's state for the second that ends at `until`.
     pub fn health(&mut self, until: u64, cpu_ratio: Option<f64>, sockets: Option<u32>) {
         let from = until.saturating_sub(1_000_000);
-        for open in self.open.range_mut(from..until).map(|(_, open)| open) {
-            open.window.health.cpu_ratio = cpu_ratio;
-            open.window.health.sockets = sockets;
+        for open in self.open.range_mut(..until).map(|(_, open)| open) {
+            if open.window.at + open.window.len <= from {
+                continue;
+            }
+            if let Some(ratio) = cpu_ratio {
+                open.cpu = (open.cpu.0 + ratio, open.cpu.1 + 1);
+                open.window.health.cpu_ratio = Some(open.cpu.0 / f64::from(open.cpu.1));
+            }
+            open.window.health.sockets = open.window.health.sockets.max(sockets);
             open.version += 1;
         }
     }
@@ -217,6 +225,7 @@ impl Recorder {
             in_flight: 0,
             version: 0,
             written: 0,
+            cpu: (0.0, 0),
         });
         open.version += 1;
         open
@@ -328,6 +337,31 @@ mod tests {
         recorder.cover(1_800_000);
         let all = [(0, 1_000_000), (1_000_000, 500_000), (1_500_000, 300_000)];
         assert_eq!(lengths(&recorder, 0), all, "what was covered was covered");
+    }
+
+    #[test]
+    fn a_long_window_is_as_busy_as_its_seconds_and_is_let_go_after_the_last() {
+        let mut recorder = Recorder::new(Grid::of(10_000_000, vec![]), vec![], 0, &[]);
+        for second in 1..=12 {
+            recorder.cover(second * 1_000_000);
+            let busy = if second <= 5 { 0.9 } else { 0.1 };
+            let known = (second != 7).then_some(busy);
+            recorder.health(second * 1_000_000, known, Some(u32::try_from(20 - second).unwrap()));
+            if second == 4 {
+                let (windows, versions) = recorder.checkpoint(4_000_000).split();
+                assert_eq!((windows.len(), windows[0].len), (1, 4_000_000));
+                recorder.written(&versions);
+            }
+        }
+        let (windows, versions) = recorder.checkpoint(12_000_000).split();
+        let health = &windows[0].health;
+        // Five busy seconds, four that were not, and one that nobody knows.
+        let expected = (5.0 * 0.9 + 4.0 * 0.1) / 9.0;
+        assert!((health.cpu_ratio.unwrap() - expected).abs() < 1e-9, "{health:?}");
+        assert_eq!(health.sockets, Some(19));
+        assert_eq!((windows[0].len, windows[1].len), (10_000_000, 2_000_000));
+        recorder.written(&versions);
+        assert_eq!(recorder.open.keys().collect::<Vec<_>>(), [&10_000_000]);
     }
 
     #[test]

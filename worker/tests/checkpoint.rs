@@ -15,6 +15,7 @@ use deathstar_statemachine::config::{Config, Request};
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::message::WorkerOutput;
+use deathstar_statemachine::pace::Pace;
 use deathstar_statemachine::plan::{Place, Plan};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
 use deathstar_statemachine::secret::{Reference, Secret};
@@ -310,6 +311,30 @@ async fn the_end_of_a_slice_waits_for_a_table_that_is_away() {
     let end = table.end.borrow().clone().unwrap();
     let counts: Vec<u64> = end.totals.iter().map(|series| series.tally.completed).collect();
     assert_eq!((end.until, counts), (2_000_000, vec![10, 10]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_very_many_workers_writes_long_windows_and_ends_in_its_turn() {
+    let mut table = table("    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 25s\n");
+    let (window, spread) = (Duration::from_secs(10), Duration::from_secs(40));
+    table.plan.pace = Pace { window, checkpoint: window, spread, totals: false, kb_per_s: 9000 };
+    let started = clock::monotonic();
+    run(&table, 0, |_| answer_in(1)).await;
+    let first = clock::monotonic() - started;
+    assert!(first < Duration::from_secs(26), "the first has no wait: {first:?}");
+    assert_eq!(table.written(), [(0, 10_000, 100, 100), (10_000, 10_000, 100, 100), (20_000, 5000, 50, 50)]);
+    let end = table.end.borrow().clone().unwrap();
+    assert_eq!((end.until, end.totals.len()), (25_000_000, 0), "its windows are all there is");
+    // The second worker comes in its turn: after 0.618 of the time.
+    table.plan.workers = NonZeroU32::new(2).unwrap();
+    let input = SliceId { run: "test".parse().unwrap(), round: 0, shard: 1, slice: 0 };
+    (table.wall, table.end) = (Wall(clock::monotonic()), RefCell::default());
+    let started = clock::monotonic();
+    let keeper = Keeper(Rc::default());
+    handler::handle(&table, &Vault::default(), &table.wall, &input, "token", |_| Ok(keeper)).await.unwrap();
+    let took = clock::monotonic() - started;
+    assert!(took.as_secs_f64() > 49.7 && took.as_secs_f64() < 50.0, "{took:?}");
+    assert!(table.end.borrow().is_some());
 }
 
 #[tokio::test(start_paused = true)]

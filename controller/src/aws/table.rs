@@ -5,14 +5,14 @@
 //! then to the replicas that workers read, so whoever sees a replica can rely on
 //! the original. Each write can be repeated.
 
-use std::collections::HashMap;
+mod items;
+
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, PutRequest, ReturnValue, TransactWriteItem, Update, WriteRequest,
 };
@@ -22,7 +22,7 @@ use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::message::ConfigRef;
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Report, Round, SliceEnd, Stop};
-use deathstar_statemachine::table::rows::{self, BUCKETS, Document, json, parse};
+use deathstar_statemachine::table::rows::{self, BUCKETS, json, parse};
 use deathstar_statemachine::table::{LedgerEntry, LedgerState};
 use deathstar_statemachine::window::Window;
 use jiff::Timestamp;
@@ -32,6 +32,10 @@ use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
 use crate::ports::{RunSummary, Table, TableResult};
+
+use items::{
+    Group, Item, add_to_groups, body, document_items, expires, number, rank, row, string, summary, text,
+};
 
 /// How long one try of a call may take, and all tries of it: a call that hangs
 /// would take the whole time of a task, which has retries of its own.
@@ -54,24 +58,11 @@ const BATCH_TRIES: u32 = 8;
 /// The first of these pauses; each is twice the one before.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 
-type Item = HashMap<String, AttributeValue>;
-
 /// The run's table.
 #[derive(Debug, Clone)]
 pub struct DynamoTable {
     client: Client,
     name: String,
-}
-
-/// Rows of one window, or of one slice's end.
-#[derive(Debug)]
-struct Group {
-    /// Their sort key, without the chunk.
-    key: String,
-    slice: SliceId,
-    /// How many rows there are, when the first says so.
-    parts: Option<usize>,
-    bodies: Vec<Blob>,
 }
 
 impl DynamoTable {
@@ -595,81 +586,4 @@ impl Table for DynamoTable {
         items.reverse();
         items.iter().map(summary).collect()
     }
-}
-
-fn summary(item: &Item) -> TableResult<RunSummary> {
-    let damaged = || TaskError::Broken("the list of runs has a damaged row".to_owned());
-    let needed = |attribute| string(item, attribute).ok_or_else(damaged);
-    Ok(RunSummary {
-        run: needed("run")?.parse().map_err(|_| damaged())?,
-        execution: needed("execution")?.to_owned(),
-        name: needed("name")?.to_owned(),
-        claimed_at: needed("claimed_at")?.parse().map_err(|_| damaged())?,
-        over: item.contains_key("over"),
-        verdict: string(item, "verdict").map(ToOwned::to_owned),
-    })
-}
-
-/// The rows of a document: its head, and the others.
-fn document_items(pk: &str, name: &str, document: &impl Serialize) -> TableResult<(Item, Vec<Item>)> {
-    let document = Document::of(document)?;
-    let item = |(key, body): (String, &String)| {
-        let mut item = row(pk, &key);
-        item.insert("body".to_owned(), text(body));
-        item
-    };
-    let mut items: Vec<Item> = document.keys(name).zip(&document.chunks).map(item).collect();
-    let mut head = items.remove(0);
-    head.insert("parts".to_owned(), AttributeValue::N(document.chunks.len().to_string()));
-    head.insert("digest".to_owned(), text(&document.digest));
-    Ok((head, items))
-}
-
-/// Adds a row to those it belongs to; rows come in the order of their keys.
-fn add_to_groups(run: &RunId, groups: &mut Vec<Group>, mut item: Item) -> TableResult<()> {
-    let Some(AttributeValue::B(body)) = item.remove("body") else {
-        return Err(TaskError::Broken(format!("run {run} has a row without a body")));
-    };
-    let sk = string(&item, "sk").unwrap_or_default();
-    let (key, slice) = rows::slice_of_chunk(run, sk)
-        .ok_or_else(|| TaskError::Broken(format!("run {run} has a row {sk:?}, which is no slice's")))?;
-    if let Some(group) = groups.last_mut().filter(|group| group.key == key) {
-        group.bodies.push(body);
-        return Ok(());
-    }
-    let first = sk == rows::chunk(key, 0);
-    let parts = if first { number(&item, "parts") } else { None };
-    groups.push(Group { key: key.to_owned(), slice, parts, bodies: vec![body] });
-    Ok(())
-}
-
-fn row(pk: &str, sk: &str) -> Item {
-    HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn rank(state: LedgerState) -> AttributeValue {
-    AttributeValue::N(state.rank().to_string())
-}
-
-/// When a row of today may be forgotten, in seconds of the epoch.
-fn expires() -> AttributeValue {
-    let kept = i64::try_from(rows::KEPT.as_secs()).unwrap_or(i64::MAX);
-    AttributeValue::N(SystemClock.now().as_second().saturating_add(kept).to_string())
-}
-
-fn string<'a>(item: &'a Item, attribute: &str) -> Option<&'a str> {
-    item.get(attribute)?.as_s().ok().map(String::as_str)
-}
-
-fn number<T: std::str::FromStr>(item: &Item, attribute: &str) -> Option<T> {
-    item.get(attribute)?.as_n().ok()?.parse().ok()
-}
-
-fn body(item: &Item, what: &str) -> TableResult<String> {
-    let body = string(item, "body").map(ToOwned::to_owned);
-    body.ok_or_else(|| TaskError::Broken(format!("the table has a row without a body: {what}")))
 }

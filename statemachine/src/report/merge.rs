@@ -1,9 +1,10 @@
 //! Adds up what workers saw. Only counts merge; nothing is averaged.
 //!
 //! A slice that ended left totals with three digits. One that died left only
-//! its windows, with two; what it still owed is *lost*.
+//! its windows, with two; what it still owed is *lost*. Of very many workers,
+//! those that ended leave only their windows, too.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Arrivals, AttackReport, Bytes, Column, Coverage, CurvePoint, Generator, Lag, Measured, Moment, Phase,
@@ -37,6 +38,8 @@ pub struct Merge<'a> {
     /// Of slices that ended: where, in microseconds of the load. What they
     /// counted is in `totals`, and only there: there may be many.
     ends: HashMap<(u32, u32, u32), u64>,
+    /// Slices that ended without totals: their windows count.
+    without_totals: HashSet<(u32, u32, u32)>,
     spans: Vec<Span>,
     /// By attack, by request.
     totals: Vec<Vec<Tally>>,
@@ -82,6 +85,7 @@ impl<'a> Merge<'a> {
             steps: vec![BTreeMap::new(); attacks.len()],
             in_flight_max: 0,
             ends: HashMap::new(),
+            without_totals: HashSet::new(),
             totals,
             plan,
             rounds,
@@ -103,7 +107,11 @@ impl<'a> Merge<'a> {
                 total.add(&series.tally);
             }
         }
-        self.ends.insert((id.round, id.shard, id.slice), end.until);
+        let key = (id.round, id.shard, id.slice);
+        if end.totals.is_empty() {
+            self.without_totals.insert(key);
+        }
+        self.ends.insert(key, end.until);
     }
 
     /// Adds a window. Each is added once, none before one that starts earlier,
@@ -111,6 +119,7 @@ impl<'a> Merge<'a> {
     pub fn window(&mut self, id: &SliceId, window: &Window) {
         let key = (id.round, id.shard, id.slice);
         let ended = self.ends.contains_key(&key);
+        let counted = ended && !self.without_totals.contains(&key);
         if window.at != self.now.at {
             self.flush();
             self.now.at = window.at;
@@ -118,7 +127,7 @@ impl<'a> Merge<'a> {
         for series in &window.series {
             let now = self.now.attacks.entry(series.attack as usize);
             now.or_insert_with(Tally::window).add(&series.tally);
-            if !ended && let Some(total) = total_of(&mut self.totals, series.attack, series.request) {
+            if !counted && let Some(total) = total_of(&mut self.totals, series.attack, series.request) {
                 total.add(&series.tally);
             }
         }

@@ -184,7 +184,7 @@ pub(super) async fn a_round_is_seen_by_workers_as_it_was_decided(
 }
 
 /// Every request of an attack, with so many times each.
-pub(super) fn all_requests(requests: u32, each: u32, empty: fn() -> Tally) -> Vec<Series> {
+pub(crate) fn all_requests(requests: u32, each: u32, empty: fn() -> Tally) -> Vec<Series> {
     let series = |request| {
         let mut random = SplitMix64(u64::from(request));
         let mut tally = empty();
@@ -206,7 +206,7 @@ fn moment(second: u32) -> Moment {
 }
 
 /// A config of about half a megabyte.
-fn long_config() -> Config {
+pub(crate) fn long_config() -> Config {
     let long = "x".repeat(5000);
     let requests: String = (0..100)
         .map(|n| format!("      - {{ name: r{n}, get: /r/{n}, headers: {{ x-long: '{long}' }} }}\n"))

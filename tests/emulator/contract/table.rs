@@ -352,9 +352,9 @@ pub(super) async fn ends_of_slices_come_in_pages(table: &impl Table, worker: &im
 
 // Things to test with.
 
-pub(super) const SECOND: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1_000_000;
 
-pub(super) async fn claim(table: &impl Table, name: &str) -> RunId {
+pub(crate) async fn claim(table: &impl Table, name: &str) -> RunId {
     let run = run(name);
     assert!(table.claim_run(&run, name, "contract", at(0)).await.unwrap());
     run
@@ -365,7 +365,7 @@ async fn states(table: &impl Table, run: &RunId) -> Vec<(String, LedgerState)> {
     ledger.into_iter().map(|entry| (entry.name, entry.state)).collect()
 }
 
-pub(super) fn run(name: &str) -> RunId {
+pub(crate) fn run(name: &str) -> RunId {
     name.parse().unwrap()
 }
 
@@ -373,15 +373,15 @@ pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_499_422 + second).unwrap()
 }
 
-pub(super) fn slice(run: &RunId, shard: u32, slice: u32) -> SliceId {
+pub(crate) fn slice(run: &RunId, shard: u32, slice: u32) -> SliceId {
     SliceId { run: run.clone(), round: 0, shard, slice }
 }
 
-pub(super) fn window(second: u64) -> Window {
+pub(crate) fn window(second: u64) -> Window {
     Window { at: second * SECOND, len: SECOND, series: Vec::new(), health: Health::unknown() }
 }
 
-pub(super) fn round(number: u32) -> Round {
+pub(crate) fn round(number: u32) -> Round {
     let from = u64::from(number) * 10 * SECOND;
     Round { number, from, until: from + 10 * SECOND, t0: at(0), slices: 1, judged: false }
 }
@@ -408,10 +408,10 @@ fn place() -> Place {
     }
 }
 
-pub(super) fn plan(run: &RunId) -> Plan {
+pub(crate) fn plan(run: &RunId) -> Plan {
     Plan::new(run.clone(), config(), place(), at(0)).unwrap()
 }
 
-pub(super) fn report(run: &RunId) -> Report {
+pub(crate) fn report(run: &RunId) -> Report {
     Merge::new(&plan(run), vec![round(0)]).report(None, None, 0, Phase::Over)
 }

@@ -12,6 +12,8 @@
 //! was written, so that the last voter sees all of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -70,6 +72,9 @@ pub struct DynamoWorkerTable {
     name: String,
     /// The bucket of the worker that reads.
     bucket: u32,
+    /// Whether workers may vote to stop, as far as is known: they do when the
+    /// plan says by what. If not, there is one row less to look at each second.
+    may_vote: Arc<AtomicBool>,
 }
 
 impl DynamoWorkerTable {
@@ -83,7 +88,13 @@ impl DynamoWorkerTable {
             Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
         };
         let (patient, quick) = (within(TRY, ALL_TRIES), within(LOOK_TRY, LOOK_ALL_TRIES));
-        Self { client: patient, quick, name, bucket: rows::bucket_of(shard) }
+        Self {
+            client: patient,
+            quick,
+            name,
+            bucket: rows::bucket_of(shard),
+            may_vote: Arc::new(AtomicBool::new(true)),
+        }
     }
 
     /// Reads a row, as it is now.
@@ -193,7 +204,9 @@ impl DynamoWorkerTable {
 
 impl WorkerTable for DynamoWorkerTable {
     async fn plan(&self, run: &RunId) -> Result<Plan, TaskError> {
-        rows::join_document(rows::PLAN, &self.chunks(run, rows::PLAN).await?)
+        let plan: Plan = rows::join_document(rows::PLAN, &self.chunks(run, rows::PLAN).await?)?;
+        self.may_vote.store(plan.config.stop_if().is_some(), Ordering::Relaxed);
+        Ok(plan)
     }
 
     async fn round(&self, run: &RunId, number: u32) -> Result<Round, TaskError> {
@@ -270,10 +283,10 @@ impl WorkerTable for DynamoWorkerTable {
     }
 
     async fn control(&self, run: &RunId) -> Result<Control, TaskError> {
-        let keys = vec![
-            key(&rows::read_partition(run, self.bucket), rows::CONTROL),
-            key(&rows::work_partition(run, self.bucket), rows::STOP),
-        ];
+        let mut keys = vec![key(&rows::read_partition(run, self.bucket), rows::CONTROL)];
+        if self.may_vote.load(Ordering::Relaxed) {
+            keys.push(key(&rows::work_partition(run, self.bucket), rows::STOP));
+        }
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).build();
         let keys = keys.map_err(|error| TaskError::Broken(error.to_string()))?;
         let got = self.quick.batch_get_item().request_items(&self.name, keys).send().await;
