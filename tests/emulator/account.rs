@@ -120,6 +120,7 @@ fn service_of(first: &str, headers: &[(&str, &str)]) -> &'static str {
         ("AWSEvents", "events"),
         ("AmazonSSM", "ssm"),
         ("Logs", "logs"),
+        ("secretsmanager", "secretsmanager"),
     ];
     if let Some((_, service)) = targets.iter().find(|(start, _)| target.starts_with(start)) {
         return service;

@@ -64,16 +64,25 @@ impl Cloud<'static> {
     /// account, and each stack's controller has the same. The emulator ends with
     /// the tests.
     pub(crate) fn new() -> Self {
-        Self::in_account(Account::on_server(Box::leak(Box::new(Ministack::start(&[])))))
+        Self::with(&[])
+    }
+
+    /// The same, with more options for its deploy.
+    pub(crate) fn with(options: &[&str]) -> Self {
+        Self::deployed(Account::on_server(Box::leak(Box::new(Ministack::start(&[])))), options)
     }
 }
 
 impl<'server> Cloud<'server> {
     /// A new stack in an account that has none.
     pub(crate) fn in_account(account: Account<'server>) -> Self {
+        Self::deployed(account, &[])
+    }
+
+    fn deployed(account: Account<'server>, options: &[&str]) -> Self {
         let this = Self { account, home: tempfile::tempdir().unwrap() };
         let folder = packages().to_str().unwrap();
-        let deployed = this.call(&[&["deploy", "--packages", folder], QUICK.as_slice()].concat());
+        let deployed = this.call(&[&["deploy", "--packages", folder], QUICK.as_slice(), options].concat());
         assert_eq!(deployed.status.code(), Some(0), "{}", words(&deployed));
         this
     }

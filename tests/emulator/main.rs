@@ -35,6 +35,7 @@ mod fault_runs;
 mod faults_on_cue;
 mod functions;
 mod isolation;
+mod redaction;
 mod run_table;
 mod runs;
 mod same_path;
