@@ -3,11 +3,14 @@
 //! A constant test is one round. A repeat of this task returns the round that
 //! is open, so that a lost answer starts nothing twice.
 
+use std::time::Duration;
+
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{FleetShards, NextRoundOutput};
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::Round;
+use deathstar_statemachine::units::display_duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
@@ -29,16 +32,31 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
     if from >= until {
         return Ok(done(&rounds, ports.clock().now()));
     }
+    let now = ports.clock().now();
+    let t0 = now.saturating_add(signed(plan.place.lead)).unwrap_or(Timestamp::MAX);
+    if t0 > plan.latest_start(from) {
+        return Err(TaskError::OverLimit(too_late(&plan, now)));
+    }
     let round = Round {
         number: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
         from,
         until,
-        t0: ports.clock().now().saturating_add(signed(plan.place.lead)).unwrap_or(Timestamp::MAX),
+        t0,
         slices: plan.slices(from, until),
         judged: false,
     };
     table.put_round(run, &round).await?;
     Ok(attack(&plan, &round))
+}
+
+/// A load that began now would be cut off by the run's own switch.
+fn too_late(plan: &Plan, now: Timestamp) -> String {
+    let took = Duration::try_from(now.duration_since(plan.planned_at)).unwrap_or_default();
+    format!(
+        "the load could begin {} after it was planned, and everything before it may take {}; the installation's --setup allows more",
+        display_duration(Duration::from_secs(took.as_secs())),
+        display_duration(plan.place.setup),
+    )
 }
 
 fn attack(plan: &Plan, round: &Round) -> NextRoundOutput {

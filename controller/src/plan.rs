@@ -7,6 +7,7 @@ use deathstar_statemachine::plan::{Plan, PlanError};
 
 use crate::clock::Clock;
 use crate::ports::{Functions, Ports, Table};
+use crate::release;
 
 pub(crate) async fn handle(ports: &impl Ports, input: PlanInput) -> Result<PlanOutput, TaskError> {
     let PlanInput { execution, started_at, input: start } = input;
@@ -20,10 +21,25 @@ pub(crate) async fn handle(ports: &impl Ports, input: PlanInput) -> Result<PlanO
         return Ok(PlanOutput { run, duplicate: true });
     }
     if table.plan(&run).await?.is_none() {
-        let plan =
-            Plan::new(run.clone(), config, ports.place().clone(), now).map_err(|error| refused(&error))?;
-        allow(ports, &plan).await?;
-        table.put_plan(&plan).await?;
+        let plan = Plan::new(run.clone(), config, ports.place().clone(), now);
+        let plan = match plan.map_err(|error| refused(&error)) {
+            Ok(plan) => allow(ports, &plan).await.map(|()| plan),
+            Err(error) => Err(error),
+        };
+        match plan {
+            Ok(plan) => table.put_plan(&plan).await?,
+            Err(error) => {
+                if matches!(error, TaskError::BadConfig(_) | TaskError::OverLimit(_)) {
+                    table.refuse_run(&run).await?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    // Whoever ended the run before it had a plan could not report it.
+    if table.is_over(&run).await? {
+        release::release(ports, &run, None).await?;
+        return Err(TaskError::RunOver(run.to_string()));
     }
     Ok(PlanOutput { run, duplicate: false })
 }

@@ -40,6 +40,9 @@ pub trait Ports: Send + Sync {
     fn policy(&self) -> &Policy;
 }
 
+/// The verdict on a run that was refused before it had a plan.
+pub const REFUSED: &str = "refused";
+
 /// A run as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunSummary {
@@ -53,7 +56,7 @@ pub struct RunSummary {
     pub claimed_at: Timestamp,
     /// Whether it was torn down.
     pub over: bool,
-    /// The verdict, once there is a report.
+    /// The verdict, once there is a report; [`REFUSED`] when there never will be.
     pub verdict: Option<String>,
 }
 
@@ -79,6 +82,10 @@ pub trait Table: Send + Sync {
         name: &str,
         now: Timestamp,
     ) -> impl Future<Output = TableResult<bool>> + Send;
+
+    /// Marks a claimed run as refused: it never has a plan, and nothing is made
+    /// for it.
+    fn refuse_run(&self, run: &RunId) -> impl Future<Output = TableResult<()>> + Send;
 
     /// Stores the plan.
     fn put_plan(&self, plan: &Plan) -> impl Future<Output = TableResult<()>> + Send;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{CaughtFailure, Done, ReleaseInput};
+use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Phase, Stop};
 
 use crate::clock::Clock;
@@ -34,27 +35,39 @@ pub(crate) async fn release(
     failure: Option<CaughtFailure>,
 ) -> Result<(), TaskError> {
     let table = ports.table();
-    let plan = table.plan(run).await?;
-    let unreported = plan.is_some() && table.report(run).await?.is_none();
-    if unreported {
-        let failure_is_a_stop = failure.is_none();
-        if failure_is_a_stop {
-            // Kept only if nobody has said why before.
-            table.request_stop(run, &Stop::Requested).await?;
-        }
+    if let Some(plan) = unreported(table, run).await? {
+        note_stop(table, run, failure.as_ref()).await?;
         // Workers obey it, and then it must be seen what they saw.
         let under_way = table.rounds(run).await?.iter().any(|round| !round.judged);
         table.end_run(run).await?;
         if under_way {
-            let spread = plan.map_or(Duration::ZERO, |plan| plan.pace.spread);
-            ports.clock().sleep(OBEYED_WITHIN + spread).await;
+            ports.clock().sleep(OBEYED_WITHIN + plan.pace.spread).await;
         }
     }
     let torn_down = tear_down::handle(ports, run).await;
-    if unreported {
+    // Asked again: a plan that was not there before the run was marked as over is
+    // either seen here, or its task sees the mark.
+    if unreported(table, run).await?.is_some() {
+        note_stop(table, run, failure.as_ref()).await?;
         // As in the definition: the report comes, and says what is left.
         let report = report::build(table, run, failure, Phase::Over).await?;
         table.put_report(run, &report).await?;
     }
     torn_down.map(|_| ())
+}
+
+/// The plan of a run that has one, and no report yet.
+async fn unreported(table: &impl Table, run: &RunId) -> Result<Option<Plan>, TaskError> {
+    let plan = table.plan(run).await?;
+    Ok(if plan.is_some() && table.report(run).await?.is_none() { plan } else { None })
+}
+
+/// A run that ended without a failure was stopped. Kept only if nobody has said
+/// why before.
+async fn note_stop(
+    table: &impl Table,
+    run: &RunId,
+    failure: Option<&CaughtFailure>,
+) -> Result<(), TaskError> {
+    if failure.is_none() { table.request_stop(run, &Stop::Requested).await } else { Ok(()) }
 }

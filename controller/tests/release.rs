@@ -14,7 +14,7 @@ use deathstar_controller::embedded::EmbeddedPorts;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};
 use deathstar_controller::embedded::switches::InProcessSwitches;
 use deathstar_controller::embedded::table::SqliteTable;
-use deathstar_controller::ports::{FunctionSpec, Functions, Ports, Switches, Table};
+use deathstar_controller::ports::{FunctionSpec, Functions, Ports, REFUSED, Switches, Table};
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
@@ -171,6 +171,22 @@ async fn the_switch_is_armed_before_anything_else_is_made() {
 }
 
 #[tokio::test]
+async fn a_load_that_its_switch_would_cut_off_does_not_begin() {
+    let (_folder, bench) = Bench::new();
+    bench.plan("in-time").await.unwrap();
+    bench.plan("late").await.unwrap();
+    let round = bench.later(60).task(json!({ "task": "NextRound", "run": "in-time" })).await.unwrap();
+    assert_eq!(round["done"], false, "60 s of setup");
+    let refused = bench.later(61).task(json!({ "task": "NextRound", "run": "late" })).await.unwrap_err();
+    assert_eq!(refused.name(), "DeathStar.OverLimit");
+    assert_eq!(
+        refused.to_string(),
+        "the load could begin 1m 1s after it was planned, and everything before it may take 1m; the installation's --setup allows more"
+    );
+    assert!(bench.ports.table.rounds(&"late".parse().unwrap()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_stopped_execution_is_torn_down_and_reported() {
     let (_folder, bench) = Bench::new();
     let run = bench.under_way("a-run").await;
@@ -206,6 +222,23 @@ async fn an_execution_that_ended_before_its_plan_leaves_nothing_to_report() {
     let (_folder, bench) = Bench::new();
     bench.task(json!({ "task": "Release", "run": "never", "failure": null })).await.unwrap();
     assert_eq!(bench.ports.table.report(&"never".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_while_it_was_planned_is_reported() {
+    let (_folder, bench) = Bench::new();
+    let run: RunId = "a-run".parse().unwrap();
+    bench.ports.table.claim_run(&run, "a-run", "a", Timestamp::UNIX_EPOCH).await.unwrap();
+    // The rule on its end comes first, and its plan after.
+    bench.task(json!({ "task": "Release", "run": "a-run", "failure": null })).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
+    for _ in 0..2 {
+        let planned = bench.plan("a-run").await;
+        assert!(matches!(planned, Err(TaskError::RunOver(_))), "{planned:?}");
+        let report = bench.ports.table.report(&run).await.unwrap().unwrap();
+        assert_eq!((report.stopped, report.failure, report.leaks), (Some(Stop::Requested), None, 0));
+    }
+    assert!(bench.functions().await.is_empty() && bench.switches().await.is_empty());
 }
 
 #[tokio::test]
@@ -274,7 +307,7 @@ async fn a_tick_that_is_delivered_twice_is_one_run() {
 
 #[tokio::test]
 async fn what_is_not_allowed_is_refused_before_anything_is_made() {
-    let limits: [(Policy, &str); 4] = [
+    let limits: [(Policy, &str); 5] = [
         (
             Policy { allow: Some(vec![]), ..Policy::unrestricted() },
             "shop.example.com:8080 is not on the list",
@@ -285,6 +318,7 @@ async fn what_is_not_allowed_is_refused_before_anything_is_made() {
         ),
         (Policy { max_rate: Some(Rate::per_second(9)), ..Policy::unrestricted() }, "10/s at the peak"),
         (Policy { max_workers: NonZeroU32::new(1), ..Policy::unrestricted() }, "2 workers"),
+        (Policy { max_config_bytes: Some(100), ..Policy::unrestricted() }, "this installation allows 100"),
     ];
     for (policy, words) in limits {
         let (_folder, mut bench) = Bench::new();
@@ -292,7 +326,10 @@ async fn what_is_not_allowed_is_refused_before_anything_is_made() {
         let refused = bench.plan("a-run").await.unwrap_err();
         assert_eq!(refused.name(), "DeathStar.OverLimit");
         assert!(refused.to_string().contains(words), "{refused}");
-        assert_eq!(bench.ports.table.plan(&"a-run".parse().unwrap()).await.unwrap(), None);
+        let run = "a-run".parse().unwrap();
+        assert_eq!(bench.ports.table.plan(&run).await.unwrap(), None);
+        let listed = bench.ports.table.run(&run).await.unwrap().unwrap();
+        assert_eq!(listed.verdict.as_deref(), Some(REFUSED), "{listed:?}");
     }
     let (_folder, mut bench) = Bench::new();
     let allow = Some(vec!["*.example.com:8080".parse().unwrap()]);

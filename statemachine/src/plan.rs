@@ -290,6 +290,18 @@ impl Plan {
         Shard::new(index, self.workers)
     }
 
+    /// When the load must begin at the latest, counted from where a round begins
+    /// in it, so that its last request ends before the deadline.
+    #[must_use]
+    pub fn latest_start(&self, from: u64) -> Timestamp {
+        let done = Duration::from_micros(from);
+        earlier(
+            self.deadline,
+            after_start(&self.config, Duration::from_micros(self.load_end()) + self.pace.spread)
+                .saturating_sub(done),
+        )
+    }
+
     /// When the run is torn down if nothing else has done it.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
@@ -341,13 +353,23 @@ fn spans(config: &Config) -> Vec<Span> {
 
 /// When the last request has ended and is written down for certain, in a run that went as planned.
 fn deadline(config: &Config, place: &Place, until_written: Duration, planned_at: Timestamp) -> Timestamp {
+    later(planned_at, place.setup + place.lead + after_start(config, until_written))
+}
+
+/// How long after its start the last request of a load has ended for certain.
+fn after_start(config: &Config, until_written: Duration) -> Duration {
     let slowest = config.attacks().iter().map(|attack| attack.timeout * 2).max().unwrap_or_default();
-    later(planned_at, place.setup + place.lead + until_written + slowest + INVOCATION_MARGIN)
+    until_written + slowest + INVOCATION_MARGIN
 }
 
 fn later(time: Timestamp, by: Duration) -> Timestamp {
     let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
     time.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn earlier(time: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+    time.saturating_sub(by).unwrap_or(Timestamp::MIN)
 }
 
 fn longest_load(config: &Config) -> u64 {

@@ -27,6 +27,11 @@ pub struct Policy {
     pub max_workers: Option<NonZeroU32>,
     /// The most that a run may cost, in US dollars, as its plan estimates it.
     pub max_usd: Option<f64>,
+    /// The only region that may be attacked from, where there are regions.
+    pub region: Option<String>,
+    /// The most bytes that a config may have, as JSON and with the bodies of its
+    /// requests, where workers read it from a table that bears only so much.
+    pub max_config_bytes: Option<usize>,
 }
 
 /// Why a plan is refused.
@@ -70,6 +75,26 @@ pub enum Refusal {
         /// The most a run may cost, in US dollars.
         limit: f64,
     },
+    /// From elsewhere.
+    #[error(
+        "the config attacks from {asked}, and this installation is in {home}: a stack attacks from its own region, so name one there with --region {asked}"
+    )]
+    Region {
+        /// Where the config wants to attack from.
+        asked: String,
+        /// Where the installation is.
+        home: String,
+    },
+    /// Too large.
+    #[error(
+        "the config has {bytes} bytes with its bodies; this installation allows {limit}, since every worker reads it"
+    )]
+    Size {
+        /// Bytes of the config.
+        bytes: usize,
+        /// The most there may be.
+        limit: usize,
+    },
 }
 
 impl Policy {
@@ -104,6 +129,16 @@ impl Policy {
         }
         if let Some(limit) = self.max_usd.filter(|limit| cost_usd > *limit) {
             refusals.push(Refusal::Cost { cost: cost_usd, limit });
+        }
+        if let (Some(home), Some(asked)) = (&self.region, plan.config.region())
+            && asked != home
+        {
+            refusals.push(Refusal::Region { asked: asked.to_owned(), home: home.clone() });
+        }
+        // A config that is no JSON cannot be: it came from some.
+        let bytes = serde_json::to_vec(&plan.config).map_or(usize::MAX, |json| json.len());
+        if let Some(limit) = self.max_config_bytes.filter(|limit| bytes > *limit) {
+            refusals.push(Refusal::Size { bytes, limit });
         }
         refusals
     }

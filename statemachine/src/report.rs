@@ -56,6 +56,12 @@ pub enum Stop {
         /// The condition.
         rule: String,
     },
+    /// A worker could not send what the config asks for. What one lacks, a
+    /// secret for example, all lack.
+    Unable {
+        /// What it lacks.
+        why: String,
+    },
 }
 
 /// How far a run had come when its report was made.

@@ -299,6 +299,16 @@ fn a_condition_that_stops_a_run_fails_it() {
 }
 
 #[test]
+fn a_run_that_no_worker_can_send_says_what_they_lack() {
+    let mut table = Table::new(plan(&["p99 < 1s"]));
+    let why = "${secret:ssm:/token} is not there".to_owned();
+    table.stop = Some(Stop::Unable { why });
+    let report = table.report();
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(report.reasons[0], "no worker could send: ${secret:ssm:/token} is not there");
+}
+
+#[test]
 fn a_killed_run_reaches_as_far_as_it_was_written_down() {
     let mut table = Table::new(plan(&["errors <= 0"]));
     for shard in 0..2 {

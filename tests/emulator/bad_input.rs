@@ -255,7 +255,6 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked_for() {
     for (path, says) in [
         (large.as_str(), &["large.yaml has more than 16777216 bytes, the limit"][..]),
         (&body, &["of-body.yaml cannot be used", "body.yaml has more than 16777216 bytes, the limit"]),
-        (&half, &["bytes with its bodies, and on AWS it may have 1048576"]),
         (&none, &["none.yaml cannot be used", "attacks"]),
         ("nowhere.yaml", &["cannot read nowhere.yaml"]),
     ] {
@@ -266,6 +265,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked_for() {
     // Load that this installation does not allow.
     let local = cloud.config("local", &ACCEPTED.replace("127.0.0.1", "localhost"));
     let fast = cloud.config("fast", &ACCEPTED.replace("2/s", "1001/s"));
+    let abroad = ACCEPTED.replace("workers: 2", "workers: { count: 2, regions: [eu-west-1] }");
+    let abroad = cloud.config("abroad", &abroad);
     let wide = cloud.config("wide", &ACCEPTED.replace("workers: 2", "workers: 101").replace("2/s", "500/s"));
     for (path, says) in [
         (
@@ -274,6 +275,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked_for() {
         ),
         (&fast, &["1001/s at the peak", "allows 1000/s (deathstar deploy --max-rate)"]),
         (&wide, &["101 workers", "100"]),
+        (&abroad, &["attacks from eu-west-1", "is in us-east-1", "name one there with --region eu-west-1"]),
+        (&half, &["bytes with its bodies; this installation allows 1048576"]),
     ] {
         for arguments in [
             &["submit", path][..],

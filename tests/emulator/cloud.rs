@@ -43,6 +43,11 @@ pub(crate) fn built(name: &str) -> PathBuf {
     this.parent().unwrap().parent().unwrap().join(name)
 }
 
+/// A package that `cargo dev test` made.
+pub(crate) fn package(name: &str) -> PathBuf {
+    packages().join(name)
+}
+
 /// The folder of packages: the one that `DEATHSTAR_PACKAGES` names.
 fn packages() -> &'static Path {
     static PACKAGES: OnceLock<PathBuf> = OnceLock::new();

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::cloud::{Cloud, target, words};
 use crate::fault::Fault;
 use crate::ministack::Ministack;
-use crate::proxy::{Calls, Rule};
+use crate::proxy::{Call, Calls, Rule};
 
 /// Without `DEATHSTAR_FAULT_SEEDS`: each has a fault of another kind.
 const FEW: [u64; 6] = [6, 9, 10, 11, 12, 14];
@@ -60,9 +60,12 @@ const UNSWITCHED: Duration = Duration::from_secs(55);
 /// The pause between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Workers write down what they saw each second. The write itself takes a while,
-/// and a busy machine lets it wait: as much again.
-const UNWRITTEN_S: u64 = 2;
+/// Workers write down what they saw at this interval.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How late a write may be on a busy machine. What is lost is measured against
+/// the writes that came, however late they were.
+const LATE: Duration = Duration::from_secs(3);
 
 /// A row of bits from a seed: `SplitMix64`, see <https://prng.di.unimi.it/splitmix64.c>.
 struct Dice(u64);
@@ -209,24 +212,10 @@ impl Mishap {
         }
     }
 
-    /// Whether what was seen of it may be less than what was sent.
-    const fn loses_a_worker(self) -> bool {
-        matches!(self, Self::WorkerKilled { .. })
-    }
-
     /// Whether a function may come into being after its run was torn down: it was
     /// asked for by a process that is dead, and nobody waits for the answer.
     fn may_need_the_janitor(self) -> bool {
         matches!(self, Self::ControllerKilled((_, "Lambda.CreateFunction", _)))
-    }
-
-    /// Whether the execution may end before there is anything to tear down: if
-    /// that is before the plan is written, nobody writes a report.
-    const fn may_silence(self) -> bool {
-        matches!(
-            self,
-            Self::Stopped { .. } | Self::EventLost { .. } | Self::EventAgain { .. } | Self::TimedOut { .. }
-        )
     }
 }
 
@@ -296,6 +285,8 @@ struct Scene<'server> {
     run: String,
     rate: u64,
     seconds: u64,
+    /// When the first request came, and when a worker was killed.
+    killed: Option<(Instant, Instant)>,
     wrong: Vec<String>,
 }
 
@@ -381,11 +372,16 @@ impl Scene<'_> {
             }
             Mishap::WorkerKilled { after_percent, which } => {
                 let enough = (self.scheduled() * after_percent / 100).max(1);
-                clock::wait_for("the load", || (self.target.counts().received >= enough).then_some(()));
+                let received = |least: u64| {
+                    clock::wait_for("the load", || (self.target.counts().received >= least).then(clock::now))
+                };
+                let began = received(1);
+                received(enough);
                 let workers = self.processes("deathstar-w-");
                 self.check(workers.len() == 2, || format!("{} workers send", workers.len()));
                 let which = usize::try_from(which).unwrap();
                 kill(workers.get(which).map(std::slice::from_ref).unwrap_or_default());
+                self.killed = Some((began, clock::now()));
             }
         }
     }
@@ -396,9 +392,15 @@ impl Scene<'_> {
         }
     }
 
+    /// Stops the execution, unless it is over: a quick machine's run may be.
     fn stop(&self) {
+        if self.cloud.status(&self.run) != "RUNNING" {
+            return;
+        }
         let arn = json!({ "executionArn": self.cloud.execution(&self.run) }).to_string();
-        self.cloud.account().ask("AWSStepFunctions.StopExecution", &arn);
+        let answer = self.cloud.account().target("AWSStepFunctions.StopExecution", &arn);
+        let over = answer.text().contains("Execution is not running");
+        assert!(answer.status() == Some(200) || over, "{}", answer.text());
     }
 
     /// The end of the execution as a rule tells it, perhaps with another status.
@@ -416,6 +418,23 @@ impl Scene<'_> {
                 "cause": null,
             },
         })
+    }
+
+    /// The last time before its death by which what either worker saw had come to
+    /// the table; which of them died is not known.
+    fn written(&self, began: Instant, killed: Instant) -> Instant {
+        let calls = self.cloud.account().calls();
+        let of = |shard: u32| {
+            let partition = format!("work#{}#{shard:02}", self.run);
+            let windows = |call: &&Call| {
+                call.operation == "DynamoDB.BatchWriteItem"
+                    && call.body.contains(&partition)
+                    && call.body.contains("\"w#")
+            };
+            let times = calls.iter().filter(windows).map(|call| call.at);
+            times.filter(|at| *at < killed).max().unwrap_or(began)
+        };
+        of(0).min(of(1))
     }
 
     /// The processes of this account's functions whose names begin so. Other
@@ -466,7 +485,7 @@ impl Scene<'_> {
     }
 
     /// What the report says, and whether that is what arrived.
-    fn judge(&mut self, mishap: Mishap) -> String {
+    fn judge(&mut self) -> String {
         let (received, scheduled) = (self.target.counts().received, self.scheduled());
         self.check(received <= scheduled, || format!("{received} requests came of {scheduled} planned"));
         let status = self.cloud.status(&self.run);
@@ -477,11 +496,7 @@ impl Scene<'_> {
         let start = clock::now();
         while !self.has_row("report#0000") {
             if start.elapsed() > STUCK {
-                self.check(mishap.may_silence() && received == 0, || "there is no report".to_owned());
-                // The client makes one of what there is.
-                let results = self.cloud.call(&["results", &self.run, "--on", "aws", "--output", "json"]);
-                let told = serde_json::from_slice::<Value>(&results.stdout);
-                self.check(told.is_ok(), || format!("no results: {}", words(&results)));
+                self.check(false, || "there is no report".to_owned());
                 return format!("{status}, no report, {received}/{scheduled} sent");
             }
             thread::sleep(LOOK);
@@ -492,11 +507,24 @@ impl Scene<'_> {
         let lost = report["coverage"]["workers_lost"].as_u64().unwrap_or(u64::MAX);
         // What failed or timed out may have done so on its way.
         self.check(received >= count("completed"), || format!("{sent} reported, {received} came"));
-        if mishap.loses_a_worker() {
+        let identity = sent + count("dropped") + count("lost");
+        self.check(identity == scheduled, || format!("{identity} requests accounted for of {scheduled}"));
+        if let Some((began, killed)) = self.killed {
             self.check(lost == 1, || format!("{lost} workers lost"));
+            let unwritten = killed.duration_since(self.written(began, killed));
+            self.check(unwritten <= INTERVAL + LATE, || format!("nothing was written for {unwritten:?}"));
+            // One was on its way, and one was due at either end.
+            let most = (unwritten.as_secs_f64() * self.rate as f64 / 2.0).ceil() as u64 + 3;
             let unseen = received.saturating_sub(sent);
-            let most = self.rate / 2 * UNWRITTEN_S;
-            self.check(unseen <= most, || format!("{unseen} requests unseen, at most {most} may be"));
+            self.check(unseen <= most, || {
+                format!("{unseen} requests unseen, {most} came in {unwritten:?} at most")
+            });
+            // What was lost is what is missing of the coverage: the load is constant.
+            let ratio = report["coverage"]["ratio"].as_f64().unwrap_or(f64::NAN);
+            let missing = (1.0 - ratio) * scheduled as f64;
+            self.check((missing - count("lost") as f64).abs() <= 2.0, || {
+                format!("coverage {ratio}, yet {} of {scheduled} requests lost", count("lost"))
+            });
         } else {
             self.check(received <= sent, || format!("{received} requests came, {sent} reported"));
         }
@@ -523,7 +551,7 @@ fn fault_run(seed: u64) -> Outcome {
     // processes of functions of the same name in all accounts.
     let server = Ministack::start(&[]);
     let (cloud, run) = (Cloud::in_account(Account::on_server(&server)), format!("fault-{seed}"));
-    let mut scene = Scene { cloud, target: target(), run, rate, seconds, wrong: Vec::new() };
+    let mut scene = Scene { cloud, target: target(), run, rate, seconds, killed: None, wrong: Vec::new() };
     let rule = mishap.prepare(&scene.cloud);
     scene.cloud.submit(&scene.run, &scene.config());
     let submitted = clock::now();
@@ -543,7 +571,7 @@ fn fault_run(seed: u64) -> Outcome {
         scene.cloud.invoke("deathstar-controller", &json!({ "task": "Janitor" }));
         (clock::now(), "janitor")
     };
-    let ended = scene.judge(mishap);
+    let ended = scene.judge();
     let (functions, switches) = scene.left();
     scene.check((functions, switches) == (0, 0), || "something is left".to_owned());
     let leaks = scene.cloud.call(&["leaks"]);

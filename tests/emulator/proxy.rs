@@ -22,8 +22,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::fault::Fault;
 use crate::message::Message;
 use crate::operation::{Operation, account_of};
@@ -174,6 +175,10 @@ pub(crate) struct Call {
     pub(crate) operation: String,
     /// With its query.
     pub(crate) path: String,
+    /// What it said, unless that is a file.
+    pub(crate) body: String,
+    /// When it came by.
+    pub(crate) at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -268,6 +273,8 @@ impl State {
             account: account_of(request).unwrap_or_default().to_owned(),
             operation: operation.to_string(),
             path: request.path().to_owned(),
+            body: if operation.to_string().starts_with("S3.") { String::new() } else { request.text() },
+            at: clock::now(),
         };
         let mut rules = self.rules.lock().unwrap();
         let mut action = None;

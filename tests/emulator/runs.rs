@@ -45,28 +45,6 @@ fn a_run_is_submitted_left_and_reported_and_nothing_is_left() {
 }
 
 #[test]
-fn slices_hand_over_without_a_dip() {
-    let cloud = Cloud::new();
-    let target = target();
-    cloud.submit("long", &constant(&target, 200, 30));
-    let report = cloud.report("long");
-    let timeline = report["attacks"][0]["timeline"].as_array().unwrap();
-    assert_eq!(timeline.len(), 30);
-    for second in timeline {
-        // What was not dropped left, and when it was due is what counts it.
-        let left = second["scheduled"].as_f64().unwrap();
-        assert!((196.0..=204.0).contains(&left), "{second}");
-    }
-    assert_eq!(arrivals(&report, "scheduled"), 6000);
-    assert_eq!(target.counts().received, sent(&report));
-    // Six slices of two workers.
-    let claims =
-        cloud.rows().iter().filter(|row| row["sk"]["S"].as_str().unwrap().starts_with("claim#")).count();
-    assert_eq!(claims, 12);
-    cloud.is_clean();
-}
-
-#[test]
 fn a_stopped_run_tears_down_and_reports() {
     let cloud = Cloud::new();
     let target = target();

@@ -61,7 +61,10 @@ pub async fn handle<T: Transport + 'static>(
     if wall.now() > plan.deadline {
         return Err(TaskError::RunOver(input.run.to_string()));
     }
-    let plan = secrets::resolved(plan, secrets, token).await?;
+    let plan = match secrets::resolved(plan, secrets, token).await {
+        Ok(plan) => plan,
+        Err(error) => return Err(unable(table, input, error).await),
+    };
     let output = |stopped: bool| output(&plan, &round, input.slice, stopped);
     match table.claim(input, token).await? {
         Claim::Won => {}
@@ -77,13 +80,16 @@ pub async fn handle<T: Transport + 'static>(
         return Ok(output(true));
     }
     let clock = LoadClock::new(wall, round.t0, Duration::from_micros(round.from));
-    let transport = transport(&plan).map_err(|error| TaskError::BadConfig(error.to_string()))?;
     let workers = plan.workers.get();
     let pace = plan.pace.clone();
     let stop_if = plan.config.stop_if().map(ToString::to_string);
-    let engine = Engine::new(plan.clone(), shard, slice, transport, clock)
-        .map_err(|error| TaskError::BadConfig(error.to_string()))?;
-    let engine = Rc::new(engine);
+    let engine = transport(&plan)
+        .and_then(|transport| Engine::new(plan.clone(), shard, slice, transport, clock))
+        .map_err(|error| TaskError::BadConfig(error.to_string()));
+    let engine = match engine {
+        Ok(engine) => Rc::new(engine),
+        Err(error) => return Err(unable(table, input, error).await),
+    };
     let over = Notify::new();
     LocalSet::new()
         .run_until(async {
@@ -109,6 +115,16 @@ pub async fn handle<T: Transport + 'static>(
     insist(|| table.checkpoint(input, windows.clone())).await?;
     insist(|| table.finish(input, end.clone())).await?;
     Ok(output(stopped))
+}
+
+/// Ends the run when it asks for what no worker can send, and says so in its
+/// report; nobody would see the error of an invocation.
+async fn unable(table: &impl WorkerTable, input: &WorkerInput, error: TaskError) -> TaskError {
+    if let TaskError::BadConfig(why) = &error {
+        // A table that is away: the report says which workers were lost.
+        let _ = table.request_stop(&input.run, Stop::Unable { why: why.clone() }).await;
+    }
+    error
 }
 
 /// Repeats the write of a slice's end while the table is away: it cannot be
@@ -199,13 +215,15 @@ async fn write_down<T: Transport + 'static>(
     pace: &Pace,
     over: &Notify,
 ) {
-    let mut pause = pace.first_checkpoint(input.shard);
+    let mut due = clock::monotonic() + pace.first_checkpoint(input.shard);
     loop {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep_until(due) => {}
             () = over.notified() => return,
         }
-        pause = pace.checkpoint;
+        // However long the last write took; one that took longer than that is
+        // not made up for.
+        due = (due + pace.checkpoint).max(clock::monotonic());
         let (windows, versions) = engine.checkpoint().split();
         if !windows.is_empty() && table.checkpoint(input, windows).await.is_ok() {
             engine.written(&versions);

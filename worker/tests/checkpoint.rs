@@ -53,7 +53,7 @@ struct Table {
     windows: Windows,
     claimed: Cell<u32>,
     end: RefCell<Option<SliceEnd>>,
-    stop: Cell<bool>,
+    stop: RefCell<Option<Stop>>,
     /// Until then, no slice can be ended.
     away_until: Cell<Instant>,
     /// How long each write of windows takes, in order; the others take none.
@@ -99,15 +99,15 @@ impl WorkerTable for Table {
     }
 
     async fn control(&self, _: &RunId) -> Result<Control, TaskError> {
-        Ok(Control { stop: self.stop.get() })
+        Ok(Control { stop: self.stop.borrow().is_some() })
     }
 
     async fn vote(&self, _: &SliceId) -> Result<u32, TaskError> {
         Ok(1)
     }
 
-    async fn request_stop(&self, _: &RunId, _: Stop) -> Result<(), TaskError> {
-        self.stop.set(true);
+    async fn request_stop(&self, _: &RunId, stop: Stop) -> Result<(), TaskError> {
+        self.stop.replace(Some(stop));
         Ok(())
     }
 }
@@ -225,7 +225,7 @@ fn table(attack: &str) -> Table {
         windows: Windows::default(),
         claimed: Cell::new(0),
         end: RefCell::default(),
-        stop: Cell::new(false),
+        stop: RefCell::default(),
         away_until: Cell::new(clock::monotonic()),
         writes_take: RefCell::default(),
     }
@@ -293,7 +293,7 @@ async fn a_slow_write_never_undoes_a_later_one() {
 async fn a_slice_of_a_run_that_was_stopped_sends_nothing() {
     let table = table("    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 20m\n");
     assert_eq!(table.round.slices, 2);
-    table.stop.set(true);
+    table.stop.replace(Some(Stop::Requested));
     // Half a slice late, so that requests would be due at once.
     tokio::time::advance(Duration::from_secs(900)).await;
     let (output, sent) = run(&table, 1, |_| answer_in(1)).await;
@@ -368,6 +368,8 @@ async fn a_value_that_cannot_be_had_sends_and_claims_nothing() {
         assert!(error.to_string().starts_with(told) && !format!("{error:?}").contains("hunter2"), "{error}");
         assert_eq!(table.claimed.get(), 0);
         assert!(table.end.borrow().is_none());
+        // The other workers lack it, too, and the report says so.
+        assert_eq!(table.stop.take(), Some(Stop::Unable { why: error.to_string() }));
     }
 }
 

@@ -95,11 +95,12 @@ impl Bucket {
         Ok(())
     }
 
-    /// Deletes every object whose key starts with `prefix`.
+    /// Deletes every object whose key starts with `prefix`, but for those to be
+    /// kept: fewer than a page of a list has, which is 1,000.
     ///
     /// # Errors
     /// When they cannot be listed or deleted.
-    pub(crate) async fn empty(&self, prefix: &str) -> Result<(), AwsError> {
+    pub(crate) async fn empty(&self, prefix: &str, kept: &[&str]) -> Result<(), AwsError> {
         loop {
             // Always the first page: the one before it is gone.
             let list = self.client.list_objects_v2().bucket(&self.name).prefix(prefix);
@@ -107,6 +108,7 @@ impl Bucket {
             let doing = format!("list the bucket {}", self.name);
             let list = list.map_err(failed("s3:ListBucket", doing))?;
             let keys = list.contents().iter().filter_map(|object| object.key());
+            let keys = keys.filter(|key| !kept.contains(key));
             let objects: Vec<_> =
                 keys.filter_map(|key| ObjectIdentifier::builder().key(key).build().ok()).collect();
             if objects.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deathstar_controller::aws::place;
-use deathstar_controller::aws::table::DynamoTable;
+use deathstar_controller::aws::table::{CONFIG_LIMIT, DynamoTable};
 use deathstar_controller::ports::{RunSummary, Table};
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::plan::Place;
@@ -93,6 +93,8 @@ impl There {
             max_rate: Some(Rate::per_second(self.install.max_rate)),
             max_workers: Some(self.install.max_workers),
             max_usd: Some(self.install.max_usd),
+            region: Some(self.install.region.clone()),
+            max_config_bytes: Some(CONFIG_LIMIT),
         }
     }
 

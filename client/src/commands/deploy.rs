@@ -87,6 +87,7 @@ async fn install(args: &DeployArgs, package: Vec<u8>) -> Result<Deployed, Comman
     }
     let uploaded = upload(&bucket, name, package).await?;
 
+    let uploaded_keys: Vec<String> = uploaded.values().cloned().collect();
     let mut asked: Parameters = wanted;
     asked.extend(uploaded);
     let merged = install::merge(asked, parameters);
@@ -96,6 +97,12 @@ async fn install(args: &DeployArgs, package: Vec<u8>) -> Result<Deployed, Comman
         eprintln_quietly(&format!("kept as it is: {}", kept.join(", ")));
     }
     let (stack, change) = apply(&stacks, name, existing.as_ref(), &merged.parameters).await?;
+    // The code of earlier versions, which only the update that is done could still
+    // have gone back to. An account that may not delete it keeps it until then.
+    let used: Vec<&str> = uploaded_keys.iter().map(String::as_str).collect();
+    if let Err(error) = bucket.empty(&prefix(name), &used).await {
+        eprintln_quietly(&format!("warning: earlier packages stay in the bucket: {error}"));
+    }
     let install = Install::of(name, &place, &stack.parameters, &stack.outputs)
         .map_err(|part| CommandError::Broken(format!("the stack {name} has no valid {part}")))?;
     // What cannot be read is written anew: it may be of another version.

@@ -94,7 +94,7 @@ impl Found {
         }
         if let Some(bucket) = &self.bucket {
             eprintln_quietly(&format!("deleting the bucket {}", bucket.name()));
-            bucket.empty("").await?;
+            bucket.empty("", &[]).await?;
             bucket.delete().await?;
         }
         // Without their table, workers send nothing and end; but they would
@@ -123,7 +123,7 @@ impl Found {
         }
         let bucket = Bucket::new(&self.connection, name.clone(), &self.account);
         if bucket.exists().await? {
-            bucket.empty(&prefix(&self.name)).await?;
+            bucket.empty(&prefix(&self.name), &[]).await?;
         }
         Ok(())
     }

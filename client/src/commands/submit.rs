@@ -81,13 +81,6 @@ pub(super) async fn run(args: &RunArgs, style: Style) -> Result<Exit, CommandErr
 
 /// Plans a config as the controller will, and refuses what it would.
 pub(super) fn planned(there: &There, run: RunId, config: Config) -> Result<Plan, CommandError> {
-    let home = &there.install().region;
-    if let Some(region) = config.region().filter(|region| region != home) {
-        let stack = &there.install().stack;
-        return Err(CommandError::BadInput(format!(
-            "the config attacks from {region}, and the stack {stack} is in {home}; a stack attacks from its own region, so name one there with --region {region}"
-        )));
-    }
     let plan = Plan::new(run, config, there.place(), clock::now())
         .map_err(|error| CommandError::BadInput(error.to_string()))?;
     let refusals = there.policy().refusals(&plan, plan.cost_usd());

@@ -9,6 +9,7 @@ use deathstar_statemachine::units::{Rate, parse_duration};
 use thiserror::Error;
 
 use super::place;
+use super::table::CONFIG_LIMIT;
 
 /// Why the environment does not do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -71,6 +72,8 @@ impl Settings {
             max_rate: parsed::<Rate>("DEATHSTAR_MAX_RATE", given("DEATHSTAR_MAX_RATE"))?,
             max_workers: parsed::<NonZeroU32>("DEATHSTAR_MAX_WORKERS", given("DEATHSTAR_MAX_WORKERS"))?,
             max_usd: parsed::<f64>("DEATHSTAR_MAX_USD", given("DEATHSTAR_MAX_USD"))?,
+            region: given("AWS_REGION"),
+            max_config_bytes: Some(CONFIG_LIMIT),
         };
         let usual = place::Settings::default();
         let place = place::place(&place::Settings {

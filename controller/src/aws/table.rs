@@ -31,7 +31,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::clock::{Clock, SystemClock};
-use crate::ports::{RunSummary, Table, TableResult};
+use crate::ports::{REFUSED, RunSummary, Table, TableResult};
 
 use items::{
     Group, Item, add_to_groups, body, document_items, expires, number, rank, row, string, summary, text,
@@ -227,6 +227,14 @@ impl DynamoTable {
             .ok_or_else(|| TaskError::Broken(format!("run {run} was never claimed")))
     }
 
+    /// Writes a run's verdict, in its own row and in the list.
+    async fn conclude(&self, run: &RunId, verdict: &str) -> TableResult<()> {
+        let values = vec![(":v", text(verdict))];
+        let pk = rows::run_partition(run);
+        let meta = self.update(&pk, rows::META, "SET verdict = :v", None, &[], values).await?;
+        self.relist(run, &meta.unwrap_or_default()).await
+    }
+
     /// Brings a run's row in the list up to date, once the run is claimed. What
     /// another task wrote there meanwhile stays.
     async fn relist(&self, run: &RunId, meta: &Item) -> TableResult<()> {
@@ -322,12 +330,6 @@ impl DynamoTable {
 
 impl Table for DynamoTable {
     async fn put_config(&self, at: &ConfigRef, config: &Config) -> TableResult<()> {
-        let bytes = json(config)?.len();
-        if bytes > CONFIG_LIMIT {
-            return Err(TaskError::OverLimit(format!(
-                "the config has {bytes} bytes with its bodies, and on AWS it may have {CONFIG_LIMIT}: every worker reads it"
-            )));
-        }
         self.put_document(&rows::config_partition(&at.name), &at.version, config).await
     }
 
@@ -346,6 +348,10 @@ impl Table for DynamoTable {
         let Some(meta) = claimed else { return Ok(false) };
         self.relist(run, &meta).await?;
         Ok(true)
+    }
+
+    async fn refuse_run(&self, run: &RunId) -> TableResult<()> {
+        self.conclude(run, REFUSED).await
     }
 
     async fn put_plan(&self, plan: &Plan) -> TableResult<()> {
@@ -565,9 +571,7 @@ impl Table for DynamoTable {
         self.claimed(run).await?;
         let pk = rows::run_partition(run);
         self.put_document(&pk, rows::REPORT, report).await?;
-        let values = vec![(":v", text(report.verdict.name()))];
-        let meta = self.update(&pk, rows::META, "SET verdict = :v", None, &[], values).await?;
-        self.relist(run, &meta.unwrap_or_default()).await
+        self.conclude(run, report.verdict.name()).await
     }
 
     async fn report(&self, run: &RunId) -> TableResult<Option<Report>> {

@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::ports::{RunSummary, Table, TableResult};
+use crate::ports::{REFUSED, RunSummary, Table, TableResult};
 
 /// The version of the tables below; a file of another version is refused.
 const VERSION: u32 = 1;
@@ -312,6 +312,11 @@ impl Table for SqliteTable {
             Ok(winner == execution)
         })
         .await
+    }
+
+    async fn refuse_run(&self, run: &RunId) -> TableResult<()> {
+        let run = run.clone();
+        self.transact(move |transaction| set(transaction, &run, "verdict", REFUSED)).await
     }
 
     async fn put_plan(&self, plan: &Plan) -> TableResult<()> {

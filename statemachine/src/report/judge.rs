@@ -88,9 +88,10 @@ fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
     if let Some(failure) = &report.failure {
         reasons.push(format!("the run did not go as planned: {} ({})", failure.cause, failure.error));
     }
-    match report.stopped {
+    match &report.stopped {
         Some(Stop::Interrupted) => reasons.push(format!("interrupted after {:.1} s", report.duration_s)),
         Some(Stop::Requested) => reasons.push(format!("stopped on request after {:.1} s", report.duration_s)),
+        Some(Stop::Unable { why }) => reasons.push(format!("no worker could send: {why}")),
         Some(Stop::Condition { .. }) | None => {}
     }
     let written = format!("written down reaches to {:.1} s", report.duration_s);

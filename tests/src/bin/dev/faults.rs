@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     command.args(["--test", "emulator", TEST, "--", "--nocapture", "--test-threads=2"]);
     command.env("DEATHSTAR_FAULT_SEEDS", SEEDS);
     let started = clock::monotonic();
-    let (mut rows, success) = watch(&mut command)?;
+    let (mut rows, success) = table(&mut command, |line| seed_of(line).is_some())?;
     rows.sort_by_key(|row| seed_of(row));
     println!("\nRuns under a fault, seeds {SEEDS}, on {}\n", where_and_when());
     println!(
@@ -37,18 +37,21 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 /// What the test says of a run that did what it must not.
 const WRONG: &str = "WRONG:";
 
-/// Runs the test; its rows as they come, and whether it passed. Rows are said,
-/// too: it takes minutes.
-fn watch(command: &mut Command) -> Result<(Vec<String>, bool), Failure> {
+/// Runs tests that print a table; its rows, and whether they passed. What they
+/// print is said as it comes, too: it takes minutes.
+pub(crate) fn table(
+    command: &mut Command,
+    is_row: impl Fn(&str) -> bool,
+) -> Result<(Vec<String>, bool), Failure> {
     say(&format!("dev: {}", text_of(command)));
-    let broken = |error: std::io::Error| format!("cannot follow the fault runs: {error}");
+    let broken = |error: std::io::Error| format!("cannot follow the tests: {error}");
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(broken)?;
     let output = child.stdout.take().ok_or("cargo test has no output")?;
     let mut rows = Vec::new();
     for line in BufReader::new(output).lines() {
         let line = line.map_err(broken)?;
         say(&line);
-        if seed_of(&line).is_some() {
+        if is_row(&line) {
             rows.push(line);
         }
     }

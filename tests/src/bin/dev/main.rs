@@ -5,6 +5,7 @@
 //! it is there within seconds, whatever else has to be built. A task is a module with a `run`, and a line
 //! in [`TASKS`].
 
+mod aws;
 mod clock;
 mod faults;
 mod launch;
@@ -66,6 +67,12 @@ const TASKS: &[Task] = &[
         arguments: "",
         help: "Run AWS mode on the emulator under 50 faults that seeds pick, and print what became of each run",
         run: faults::run,
+    },
+    Task {
+        name: "aws",
+        arguments: "",
+        help: "Time AWS mode on the emulator ten times: submit, first request, cold starts, hand-over",
+        run: aws::run,
     },
     Task {
         name: "package",

@@ -21,6 +21,9 @@ const GLIBC: (u32, u32) = (2, 34);
 /// The most that each package may weigh, in MiB.
 const LIMITS: [(&str, u64); 2] = [("worker.zip", 7), ("controller.zip", 16)];
 
+/// Slow to make and small: a package is made once and uploaded often.
+const SMALLEST: i64 = 9;
+
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     no_arguments(arguments)?;
     must(cargo().args(["build", "--workspace", "--release", "--locked", "--bins"]))?;
@@ -95,7 +98,9 @@ fn pack(to: &Path, files: &[(&str, &PathBuf)]) -> Result<(), Failure> {
         // What is a package already gains nothing from another pressing.
         let packed = Path::new(name).extension().is_some_and(|extension| extension == "zip");
         let method = if packed { CompressionMethod::Stored } else { CompressionMethod::Deflated };
-        let options = SimpleFileOptions::default().compression_method(method).unix_permissions(0o755);
+        let level = if packed { None } else { Some(SMALLEST) };
+        let options = SimpleFileOptions::default().compression_method(method).compression_level(level);
+        let options = options.unix_permissions(0o755);
         zip.start_file(*name, options).map_err(|error| failed(&error))?;
         zip.write_all(&bytes).map_err(|error| failed(&error))?;
     }

@@ -1,0 +1,75 @@
+//! What the stack's roles grant is enough for a whole run, where grants are
+//! enforced.
+//!
+//! An emulator that is told to asks of every call whether its caller's role
+//! allows it, as AWS does. Two things it cannot know: it judges `CreateFunction`
+//! without the function's name and tags, and it knows no condition on a row's
+//! key. The first is granted by the test; the other is judged in
+//! `client/tests/template.rs`.
+
+use serde_json::Value;
+
+use crate::account::Account;
+use crate::cloud::{Cloud, target};
+use crate::ministack::Ministack;
+
+/// What the test grants the controller beyond the template.
+const WIDER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["lambda:CreateFunction","lambda:TagResource"],"Resource":"*"}]}"#;
+
+/// Calls IAM, whose requests are forms.
+fn iam(cloud: &Cloud<'_>, form: &[(&str, &str)]) -> String {
+    let form = form.iter().map(|(name, value)| format!("{name}={}", percent(value)));
+    let body = form.collect::<Vec<_>>().join("&");
+    let headers = [("content-type", "application/x-www-form-urlencoded")];
+    let answer = cloud.account().send(&cloud.account().request("POST /", &headers, body.as_bytes())).unwrap();
+    assert_eq!(answer.status(), Some(200), "{}", answer.text());
+    answer.text()
+}
+
+fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_run_needs_no_more_than_its_roles_grant() {
+    let server = Ministack::start(&[("AUTH", "true")]);
+    let cloud = Cloud::in_account(Account::on_server(&server));
+    let listed = iam(&cloud, &[("Action", "ListRoles"), ("Version", "2010-05-08")]);
+    let roles = listed.split("<RoleName>").skip(1).filter_map(|rest| rest.split('<').next());
+    let controller = roles.filter(|role| role.to_lowercase().contains("controller")).collect::<Vec<_>>();
+    assert_eq!(controller.len(), 1, "{listed}");
+    let target = target();
+    let config = format!(
+        "name: granted\nworkers: 2\nattacks: [{{ name: a, url: 'http://{}/', rate: 20/s, duration: 8s }}]\n",
+        target.address()
+    );
+    // Without it nothing is made: grants are enforced.
+    cloud.submit("refused", &config);
+    assert_eq!(cloud.ended("refused"), "FAILED");
+    let refused = cloud.report("refused");
+    let cause = refused["failure"]["cause"].as_str().unwrap_or_default();
+    assert!(cause.contains("lambda:CreateFunction"), "{refused}");
+    assert_eq!(target.counts().received, 0);
+
+    iam(
+        &cloud,
+        &[
+            ("Action", "PutRolePolicy"),
+            ("Version", "2010-05-08"),
+            ("RoleName", controller[0]),
+            ("PolicyName", "wider"),
+            ("PolicyDocument", WIDER),
+        ],
+    );
+    cloud.submit("granted", &config);
+    let report: Value = cloud.report("granted");
+    assert_eq!(report["attacks"][0]["arrivals"]["completed"], 160, "{report}");
+    assert_eq!(target.counts().received, 160);
+    assert_eq!(cloud.ended("granted"), "SUCCEEDED");
+    cloud.is_clean();
+}
