@@ -31,21 +31,25 @@ pub(crate) async fn handle(ports: &impl Ports) -> Result<JanitorOutput, TaskErro
     let mut output = JanitorOutput::default();
     let mut failed = None;
     for (run, Found { names, expires_at }) in found {
-        let over = ports.table().is_over(&run).await;
+        let over = matches!(ports.table().is_over(&run).await, Ok(true));
         let overdue = expires_at.is_none_or(|expires_at| expires_at < now);
-        if !overdue && !matches!(over, Ok(true)) {
+        let reported = over && matches!(ports.table().report(&run).await, Ok(Some(_)));
+        if !overdue && !over {
             output.live.push(run);
             continue;
         }
-        let released = if matches!(over, Ok(true)) {
-            tear_down::handle(ports, &run).await.map(|_| ())
-        } else {
+        let released = if overdue || reported {
             release::release(ports, &run, Some(overdue_failure(&run))).await
+        } else {
+            // Its switch still sees to its report.
+            tear_down::handle(ports, &run).await.map(|_| ())
         };
         match released {
             Ok(()) => {
-                output.deleted.extend(names);
-                if !matches!(over, Ok(true)) {
+                let switch = run.switch_name();
+                let kept = |name: &String| !overdue && !reported && *name == switch;
+                output.deleted.extend(names.into_iter().filter(|name| !kept(name)));
+                if !over {
                     output.released.push(run);
                 }
             }

@@ -53,7 +53,8 @@ pub(crate) async fn release(
         let report = report::build(table, run, failure, Phase::Over).await?;
         table.put_report(run, &report).await?;
     }
-    torn_down.map(|_| ())
+    torn_down?;
+    tear_down::disarm(ports, run).await
 }
 
 /// The plan of a run that has one, and no report yet.

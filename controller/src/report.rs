@@ -4,10 +4,10 @@ use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{CaughtFailure, Done, ReportInput};
 use deathstar_statemachine::report::{Merge, Phase, Report};
-use deathstar_statemachine::table::LedgerState;
+use deathstar_statemachine::table::{LedgerEntry, LedgerState};
 
-use crate::plan;
 use crate::ports::{Ports, Table};
+use crate::{plan, tear_down};
 
 /// Windows that are held in memory at once.
 const PAGE: u32 = 500;
@@ -20,6 +20,10 @@ pub(crate) async fn handle(ports: &impl Ports, input: &ReportInput) -> Result<Do
     let table = ports.table();
     let report = build(table, &input.run, input.failure(), Phase::Over).await?;
     table.put_report(&input.run, &report).await?;
+    // What TearDown could not delete, the switch tries again.
+    if report.leaks == 0 {
+        tear_down::disarm(ports, &input.run).await?;
+    }
     Ok(Done {})
 }
 
@@ -50,8 +54,10 @@ pub(crate) async fn build(
             break;
         }
     }
-    let left =
-        table.ledger(run).await?.into_iter().filter(|entry| entry.state != LedgerState::Deleted).count();
+    // The run's switch goes after its report.
+    let switch = run.switch_name();
+    let is_left = |entry: &LedgerEntry| entry.state != LedgerState::Deleted && entry.name != switch;
+    let left = table.ledger(run).await?.into_iter().filter(is_left).count();
     // What a killed process had made in itself went with it, and what a run
     // under way has made it still needs.
     let leaks = if phase == Phase::Over { left as u64 } else { 0 };

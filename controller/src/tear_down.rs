@@ -2,8 +2,10 @@
 //!
 //! Its first act is to mark the run as over. Steps of an aborted execution may
 //! still be running behind it; they look at that mark before they create,
-//! claim or decide anything. Its last is to disarm the run's switch: should
-//! anything before fail for good, the switch tries again.
+//! claim or decide anything.
+//!
+//! The run's switch stays armed until the run has its report ([`disarm`]): should
+//! anything before that fail for good, the switch tries again.
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{FUNCTION_PREFIX, RunId};
@@ -23,7 +25,6 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, Task
         }
     }
     by_ledger?;
-    release_switch(ports, run).await?;
     Ok(Done {})
 }
 
@@ -42,7 +43,8 @@ async fn release_functions(ports: &impl Ports, run: &RunId) -> Result<(), TaskEr
     Ok(())
 }
 
-async fn release_switch(ports: &impl Ports, run: &RunId) -> Result<(), TaskError> {
+/// Disarms the run's switch: the last act of all, when nothing is left to do.
+pub(crate) async fn disarm(ports: &impl Ports, run: &RunId) -> Result<(), TaskError> {
     let (table, name) = (ports.table(), run.switch_name());
     let ledger = table.ledger(run).await?;
     let Some(entry) = ledger.iter().find(|entry| entry.name == name) else { return Ok(()) };

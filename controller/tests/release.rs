@@ -181,7 +181,7 @@ async fn a_load_that_its_switch_would_cut_off_does_not_begin() {
     assert_eq!(refused.name(), "DeathStar.OverLimit");
     assert_eq!(
         refused.to_string(),
-        "the load could begin 1m 1s after it was planned, and everything before it may take 1m; the installation's --setup allows more"
+        "the load could begin 61s after it was planned, and everything before it may take 1m; the installation's --setup allows more"
     );
     assert!(bench.ports.table.rounds(&"late".parse().unwrap()).await.unwrap().is_empty());
 }
@@ -262,6 +262,7 @@ async fn the_janitor_deletes_what_was_created_after_the_tear_down() {
     let (_folder, bench) = Bench::new();
     let run = bench.under_way("a-run").await;
     bench.task(json!({ "task": "TearDown", "run": "a-run" })).await.unwrap();
+    assert_eq!(bench.switches().await, ["run-a-run"], "until it has its report");
     let late = FunctionSpec {
         name: run.function_name(0),
         run: run.clone(),
@@ -271,6 +272,28 @@ async fn the_janitor_deletes_what_was_created_after_the_tear_down() {
     bench.ports.functions.create(&late).await.unwrap();
     let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
     assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0"]), "at once: its run is over");
+    assert_eq!((bench.functions().await, bench.switches().await), (vec![], vec!["run-a-run".to_owned()]));
+    bench.task(json!({ "task": "Report", "run": "a-run", "state": {} })).await.unwrap();
+    assert!(bench.is_clean(&run).await);
+    // And once more, after it.
+    bench.ports.functions.create(&late).await.unwrap();
+    let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
+    assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0"]));
+    assert!(bench.is_clean(&run).await);
+}
+
+#[tokio::test]
+async fn a_run_whose_execution_ends_between_tear_down_and_report_is_reported_by_its_switch() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    bench.task(json!({ "task": "TearDown", "run": "a-run" })).await.unwrap();
+    let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
+    assert_eq!(found, json!({ "released": [], "deleted": [], "live": [] }), "its switch is its own");
+    assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
+    // What the switch does.
+    let failure = json!({ "Error": "DeathStar.Overdue", "Cause": "late" });
+    bench.task(json!({ "task": "Release", "run": "a-run", "failure": failure })).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap().unwrap().leaks, 0);
     assert!(bench.is_clean(&run).await);
 }
 
@@ -281,6 +304,7 @@ async fn a_run_does_not_tear_down_one_whose_name_begins_alike() {
     bench.under_way("a-1").await;
     bench.task(json!({ "task": "TearDown", "run": "a" })).await.unwrap();
     assert_eq!(bench.functions().await, ["deathstar-w-a-1-0", "deathstar-w-a-1-1"]);
+    bench.task(json!({ "task": "Report", "run": "a", "state": {} })).await.unwrap();
     assert_eq!(bench.switches().await, ["run-a-1"]);
 }
 

@@ -65,7 +65,11 @@ impl<'server> Account<'server> {
 
     /// A request of this account, by hand. Nothing checks its signature.
     pub(crate) fn request(&self, first: &str, headers: &[(&str, &str)], body: &[u8]) -> Message {
-        let credential = format!("{}/20260101/{REGION}/{}/aws4_request", self.id, service_of(first, headers));
+        self.request_to(service_of(first, headers), first, headers, body)
+    }
+
+    fn request_to(&self, service: &str, first: &str, headers: &[(&str, &str)], body: &[u8]) -> Message {
+        let credential = format!("{}/20260101/{REGION}/{service}/aws4_request", self.id);
         let signed = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0");
         let host = self.server.proxy().address().to_string();
         let mut all = vec![("host", host.as_str()), ("authorization", signed.as_str())];
@@ -76,6 +80,15 @@ impl<'server> Account<'server> {
     /// Sends a request through the proxy.
     pub(crate) fn send(&self, request: &Message) -> std::io::Result<Message> {
         forward(self.server.proxy().address(), request)
+    }
+
+    /// Asks a service whose requests are forms, through the proxy.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub(crate) fn form(&self, service: &str, form: &str) -> Message {
+        let kind = [("content-type", "application/x-www-form-urlencoded")];
+        self.send(&self.request_to(service, "POST /", &kind, form.as_bytes())).unwrap()
     }
 
     /// Asks a service that names its operations in a header, through the proxy.

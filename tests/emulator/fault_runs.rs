@@ -508,7 +508,8 @@ impl Scene<'_> {
         // What failed or timed out may have done so on its way.
         self.check(received >= count("completed"), || format!("{sent} reported, {received} came"));
         let identity = sent + count("dropped") + count("lost");
-        self.check(identity == scheduled, || format!("{identity} requests accounted for of {scheduled}"));
+        let due = count("scheduled");
+        self.check(identity == due, || format!("{identity} requests accounted for of {due}"));
         if let Some((began, killed)) = self.killed {
             self.check(lost == 1, || format!("{lost} workers lost"));
             let unwritten = killed.duration_since(self.written(began, killed));

@@ -20,8 +20,7 @@ const WIDER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","A
 fn iam(cloud: &Cloud<'_>, form: &[(&str, &str)]) -> String {
     let form = form.iter().map(|(name, value)| format!("{name}={}", percent(value)));
     let body = form.collect::<Vec<_>>().join("&");
-    let headers = [("content-type", "application/x-www-form-urlencoded")];
-    let answer = cloud.account().send(&cloud.account().request("POST /", &headers, body.as_bytes())).unwrap();
+    let answer = cloud.account().form("iam", &body);
     assert_eq!(answer.status(), Some(200), "{}", answer.text());
     answer.text()
 }

@@ -73,6 +73,8 @@ enum Owner {
     Live,
     /// Nothing will touch what it has left.
     Over,
+    /// The same, but for its switch, which has still to report it.
+    Unreported,
     /// There never was one, or its rows are gone.
     NoRun,
     /// Nobody knows, for there is no table.
@@ -111,23 +113,29 @@ async fn owner(there: Option<&There>, run: Option<&RunId>) -> Result<Owner, Comm
     let Some(there) = there else { return Ok(Owner::NoStack) };
     let Some(run) = run else { return Ok(Owner::NoRun) };
     let Some(summary) = there.table().run(run).await? else { return Ok(Owner::NoRun) };
-    // A run is marked as over first, and then torn down; its report comes last.
-    let torn_down = summary.over && summary.verdict.is_some();
-    if torn_down || summary.over && there.standing(run).await? != Standing::UnderWay {
-        return Ok(Owner::Over);
-    }
-    Ok(Owner::Live)
+    // A run is marked as over first, and then torn down and reported; its switch
+    // goes last.
+    Ok(match (summary.over, there.standing(run).await?) {
+        (false, _) | (true, Standing::UnderWay) => Owner::Live,
+        _ if summary.verdict.is_some() => Owner::Over,
+        _ => Owner::Unreported,
+    })
 }
 
 fn leak(kind: Kind, owner: Owner, run: Option<RunId>, listed: Listed, now: Timestamp) -> Option<Leak> {
     let since = listed.expires_at.filter(|expires_at| *expires_at < now);
+    let owner = match (owner, kind) {
+        (Owner::Unreported, Kind::Function) => Owner::Over,
+        (Owner::Unreported, Kind::Schedule) => Owner::Live,
+        _ => owner,
+    };
     let because = match owner {
         Owner::NoStack => Because::NoStack,
         Owner::NoRun => Because::NoRun,
         Owner::Over => Because::RunOver,
         Owner::Live if since.is_some() => Because::Expired,
         Owner::Live if listed.expires_at.is_none() => Because::NeverExpires,
-        Owner::Live => return None,
+        Owner::Live | Owner::Unreported => return None,
     };
     Some(Leak { kind, name: listed.name, run, because, since })
 }
