@@ -7,6 +7,7 @@
 
 mod clock;
 mod faults;
+mod fuzz;
 mod launch;
 mod memory;
 mod package;
@@ -66,6 +67,12 @@ const TASKS: &[Task] = &[
         arguments: "",
         help: "Run AWS mode on the emulator under 50 faults that seeds pick, and print what became of each run",
         run: faults::run,
+    },
+    Task {
+        name: "fuzz",
+        arguments: "[SECONDS]",
+        help: "Read responses of worker/corpus/, changed and split at random, for 60 seconds or as many as you say",
+        run: fuzz::run,
     },
     Task {
         name: "package",

@@ -185,9 +185,9 @@ impl Framer {
         };
         self.stash.clear();
         if !head.is_interim() {
+            self.state = head.body(self.bodiless)?;
             self.status = Some(head.status);
             self.keeps = head.keeps && head.status != SWITCHING_PROTOCOLS;
-            self.state = head.body(self.bodiless)?;
             // A body that ends with the connection takes the connection with it.
             self.keeps &= !matches!(self.state, State::UntilEnd);
         }
