@@ -2,9 +2,9 @@
 //! enforced.
 //!
 //! An emulator that is told to asks of every call whether its caller's role
-//! allows it, as AWS does. Two things it cannot know: it judges `CreateFunction`
-//! without the function's name and tags, and it knows no condition on a row's
-//! key. The first is granted by the test; the other is judged in
+//! allows it, as AWS does. Two things it cannot know: it judges what is made, a
+//! function or a schedule, without its name and tags, and it knows no condition on
+//! a row's key. The first is granted by the test; the other is judged in
 //! `client/tests/template.rs`.
 
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::cloud::{Cloud, target};
 use crate::ministack::Ministack;
 
 /// What the test grants the controller beyond the template.
-const WIDER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["lambda:CreateFunction","lambda:TagResource"],"Resource":"*"}]}"#;
+const WIDER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["lambda:CreateFunction","lambda:TagResource","scheduler:CreateSchedule","scheduler:DeleteSchedule","scheduler:GetSchedule"],"Resource":"*"}]}"#;
 
 /// Calls IAM, whose requests are forms.
 fn iam(cloud: &Cloud<'_>, form: &[(&str, &str)]) -> String {
@@ -52,7 +52,7 @@ fn a_run_needs_no_more_than_its_roles_grant() {
     assert_eq!(cloud.ended("refused"), "FAILED");
     let refused = cloud.report("refused");
     let cause = refused["failure"]["cause"].as_str().unwrap_or_default();
-    assert!(cause.contains("lambda:CreateFunction"), "{refused}");
+    assert!(cause.contains("not authorized to perform: scheduler:CreateSchedule"), "{refused}");
     assert_eq!(target.counts().received, 0);
 
     iam(
