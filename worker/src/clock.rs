@@ -13,6 +13,20 @@ use tokio::time::Instant;
 pub trait WallClock {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// What may be slept by.
+    fn timers(&self) -> Timers {
+        Timers::Precise
+    }
+}
+
+/// What a clock may be slept by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timers {
+    /// The best that the machine has.
+    Precise,
+    /// tokio's only, so that whoever pauses its clock owns the time.
+    Tokio,
 }
 
 /// The machine's wall clock.
@@ -41,6 +55,7 @@ pub struct LoadClock {
     /// and its offset from the start of the load, in nanoseconds; negative
     /// before the start.
     offset: i64,
+    timers: Timers,
 }
 
 impl LoadClock {
@@ -50,7 +65,7 @@ impl LoadClock {
         let (base, now) = (monotonic(), wall.now());
         let since_t0 = i64::try_from(now.duration_since(t0).as_nanos()).unwrap_or(i64::MAX);
         let from = i64::try_from(from.as_nanos()).unwrap_or(i64::MAX);
-        Self { base, offset: since_t0.saturating_add(from) }
+        Self { base, offset: since_t0.saturating_add(from), timers: wall.timers() }
     }
 
     /// The offset now; zero before the load starts.
@@ -75,10 +90,22 @@ impl LoadClock {
         self.base + Duration::from_nanos(ahead)
     }
 
+    /// What it may be slept by.
+    #[must_use]
+    pub const fn timers(&self) -> Timers {
+        self.timers
+    }
+
+    /// How long it is until an offset; nothing when it has passed.
+    #[must_use]
+    pub fn until(&self, offset: Duration) -> Option<Duration> {
+        self.instant_of(offset).checked_duration_since(monotonic()).filter(|ahead| !ahead.is_zero())
+    }
+
     /// Whether an offset is yet to come; so is all of the load before its start.
     #[must_use]
     pub fn is_ahead(&self, offset: Duration) -> bool {
-        self.instant_of(offset) > monotonic()
+        self.until(offset).is_some()
     }
 
     /// Sleeps until an offset; returns at once when it has passed.

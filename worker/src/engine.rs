@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::LoadClock;
 use crate::health::{CpuMeter, open_descriptors};
+use crate::pacer::Pacer;
 use crate::recorder::{Checkpoint, Recorder, Slot, Traffic, Versions};
 use crate::stop_rule::StopRule;
 use crate::transport::{Call, Reply, Transport, TransportError};
@@ -180,10 +181,14 @@ impl<T: Transport + 'static> Engine<T> {
         let mut mix = Mix::new(requests, self.plan.seed.wrapping_add(attack as u64));
         let mut sending = JoinSet::new();
         let mut n = self.shard.first_from(schedule.due_before(self.slice.start.saturating_sub(span.start)));
+        let mut pacer = Pacer::new(self.clock);
         let mut in_a_row = 0;
         while let Some(due) = schedule.due(n) {
             let intended = Duration::from_micros(span.start) + due;
-            self.wait_until_due(intended, &mut in_a_row, &mut sending).await;
+            while let Some(ended) = sending.try_join_next() {
+                rethrow(ended);
+            }
+            self.wait_until_due(intended, &mut pacer, &mut in_a_row).await;
             if micros(intended) >= self.until.get() {
                 break;
             }
@@ -207,13 +212,11 @@ impl<T: Transport + 'static> Engine<T> {
 
     /// Sleeps until an arrival is due, unless the load ends or is stopped before;
     /// when the pacer is behind, lets answers be read now and then.
-    async fn wait_until_due(&self, intended: Duration, in_a_row: &mut u32, sending: &mut JoinSet<()>) {
+    async fn wait_until_due(&self, intended: Duration, pacer: &mut Pacer, in_a_row: &mut u32) {
         if micros(intended) >= self.until.get() {
             return;
         }
-        while let Some(ended) = sending.try_join_next() {
-            rethrow(ended);
-        }
+        pacer.note(intended);
         let ahead = self.clock.is_ahead(intended);
         *in_a_row = if ahead { 0 } else { *in_a_row + 1 };
         if !ahead && !(*in_a_row).is_multiple_of(BATCH) {
@@ -222,7 +225,10 @@ impl<T: Transport + 'static> Engine<T> {
         // What is due next is counted when it leaves, which may be late.
         self.recorder.borrow_mut().hold(micros(intended));
         if ahead {
-            self.sleep_until_or_stop(intended).await;
+            tokio::select! {
+                () = pacer.sleep_until(intended) => {}
+                () = self.stopped.notified() => {}
+            }
         } else {
             tokio::task::yield_now().await;
         }
@@ -256,10 +262,12 @@ impl<T: Transport + 'static> Engine<T> {
         let start = (span.start + user_start(user, count, ramp)).max(self.slice.start);
         // A user that comes late is ready when it comes.
         let mut intended = Duration::from_micros(start).max(self.clock.now());
+        // There may be very many users, and each waits for an answer and a thought: a
+        // timer of the kernel's for each would be dear.
+        let mut pacer = Pacer::coarse(self.clock);
         let mut in_a_row = 0;
-        let mut none = JoinSet::new();
         for n in 0.. {
-            self.wait_until_due(intended, &mut in_a_row, &mut none).await;
+            self.wait_until_due(intended, &mut pacer, &mut in_a_row).await;
             if micros(intended) >= self.until.get() || micros(intended) >= span.end {
                 break;
             }

@@ -16,6 +16,7 @@ pub mod clock;
 pub mod engine;
 pub mod handler;
 mod health;
+mod pacer;
 pub mod ports;
 pub mod recorder;
 mod secrets;

@@ -21,7 +21,7 @@ use deathstar_statemachine::report::{Round, SliceEnd, Stop};
 use deathstar_statemachine::secret::{Reference, Secret};
 use deathstar_statemachine::table::Claim;
 use deathstar_statemachine::window::{Tally, Window};
-use deathstar_worker::clock::{self, WallClock};
+use deathstar_worker::clock::{self, Timers, WallClock};
 use deathstar_worker::handler;
 use deathstar_worker::ports::{Control, Secrets, WorkerTable};
 use deathstar_worker::transport::{Call, Reply, Transport, TransportError};
@@ -36,6 +36,10 @@ struct Wall(Instant);
 impl WallClock for Wall {
     fn now(&self) -> Timestamp {
         epoch() + clock::monotonic().duration_since(self.0)
+    }
+
+    fn timers(&self) -> Timers {
+        Timers::Tokio
     }
 }
 

@@ -14,7 +14,7 @@ use deathstar_statemachine::config::{Config, Request};
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::plan::{Place, Plan, Span};
 use deathstar_statemachine::window::{ErrorClass, Tally};
-use deathstar_worker::clock::{self, LoadClock, WallClock};
+use deathstar_worker::clock::{self, LoadClock, Timers, WallClock};
 use deathstar_worker::engine::Engine;
 use deathstar_worker::transport::{Call, Reply, Transport, TransportError};
 use jiff::Timestamp;
@@ -30,6 +30,10 @@ struct Wall;
 impl WallClock for Wall {
     fn now(&self) -> Timestamp {
         "2026-01-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn timers(&self) -> Timers {
+        Timers::Tokio
     }
 }
 
