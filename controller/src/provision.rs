@@ -67,9 +67,9 @@ mod tests {
     use crate::embedded::switches::InProcessSwitches;
     use crate::embedded::table::SqliteTable;
     use crate::ports::{FunctionState, Listed};
-    use crate::tear_down;
+    use crate::release;
 
-    /// Tears the run down just before a function comes into being.
+    /// Releases the run just before a function comes into being.
     #[derive(Clone)]
     struct Overtaken {
         ports: EmbeddedPorts,
@@ -82,7 +82,7 @@ mod tests {
         }
 
         async fn create(&self, spec: &FunctionSpec) -> Result<(), TaskError> {
-            tear_down::handle(&self.ports, &self.run).await?;
+            release::release(&self.ports, &self.run, None).await?;
             self.ports.functions.create(spec).await
         }
 

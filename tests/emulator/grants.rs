@@ -51,7 +51,7 @@ fn a_run_needs_no_more_than_its_roles_grant() {
     cloud.submit("refused", &config);
     assert_eq!(cloud.ended("refused"), "FAILED");
     let refused = cloud.report("refused");
-    let cause = refused["failure"]["cause"].as_str().unwrap_or_default();
+    let cause = refused["failure"]["Cause"].as_str().unwrap_or_default();
     assert!(cause.contains("not authorized to perform: scheduler:CreateSchedule"), "{refused}");
     assert_eq!(target.counts().received, 0);
 
