@@ -29,7 +29,7 @@ use deathstar_statemachine::window::Window;
 use deathstar_worker::clock::SystemClock;
 use deathstar_worker::handler;
 use deathstar_worker::ports::{Control, Secrets, WorkerTable};
-use deathstar_worker::transport::rich::Rich;
+use deathstar_worker::transport::auto::Auto;
 use deathstar_worker::transport::{Transport, TransportError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -67,10 +67,10 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Embedded mode over a table, with workers that send over reqwest.
+    /// Embedded mode over a table, with workers that send as the config says.
     #[must_use]
     pub fn new(table: SqliteTable, place: Place) -> Self {
-        Self::with_transport(table, place, Limits::default(), |plan| Rich::new(plan.connections.get()))
+        Self::with_transport(table, place, Limits::default(), Auto::new)
     }
 
     /// Embedded mode with another transport and other limits, for tests that

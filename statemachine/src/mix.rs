@@ -100,6 +100,7 @@ mod tests {
             headers: vec![],
             body: vec![],
             expect_status: None,
+            carrier: crate::config::Carrier::Fast,
         };
         weights.iter().enumerate().map(request).collect()
     }

@@ -85,7 +85,8 @@ impl Outcome {
 pub struct Timing {
     /// When the schedule says it is due; never read from a clock after a sleep.
     pub intended: Duration,
-    /// When it was handed to a connection.
+    /// When it was handed to a connection: one that had to be opened for it was
+    /// opened after this.
     pub sent: Duration,
     /// When its response was whole, or it failed.
     pub done: Duration,

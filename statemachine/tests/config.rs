@@ -8,7 +8,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use deathstar_statemachine::config::problem::{Invalid, Shape};
-use deathstar_statemachine::config::{self, Attack, Config, ConfigError, Order, RawConfig, Request, Workers};
+use deathstar_statemachine::config::{
+    self, Attack, Carrier, Config, ConfigError, Order, RawConfig, Request, Workers,
+};
 use deathstar_statemachine::load::{Load, Think};
 use deathstar_statemachine::slo::Rule;
 use deathstar_statemachine::units::Rate;
@@ -88,6 +90,7 @@ fn the_short_form_is_one_request_and_a_constant_load() {
             headers: Vec::new(),
             body: Vec::new(),
             expect_status: None,
+            carrier: Carrier::Fast,
         }
     );
 }
@@ -448,7 +451,6 @@ fn what_is_planned_is_refused_as_such() {
         (attack("url: http://h/\nconnections: 5"), "connections", 6),
         (attack("url: http://h/\nwarm_up: 5s"), "warm_up", 6),
         (attack("url: http://h/\narrivals: poisson"), "arrivals", 6),
-        (attack("url: http://h/\nengine: rich"), "engine", 6),
         (attack("url: http://h/\ndata: skus.csv"), "data", 6),
         (attack("url: http://h/\nresources: []"), "resources", 6),
         (attack("scenario: []"), "scenario", 5),
@@ -461,6 +463,23 @@ fn what_is_planned_is_refused_as_such() {
         assert!(told.starts_with(&format!("  line {line} column ")), "{told}");
         assert!(told.contains(&format!(": \"{name}\" is not yet supported\n")), "{told}");
     }
+}
+
+#[test]
+fn an_attack_may_choose_its_engine() {
+    for (fields, carrier) in [
+        ("url: https://h/", Carrier::Fast),
+        ("url: http://h/\nengine: auto", Carrier::Fast),
+        ("url: http://h/\nengine: fast", Carrier::Fast),
+        ("url: http://h/\nengine: rich", Carrier::Rich),
+        ("base_url: http://h\nrequests: [{ get: /a }]\nengine: rich", Carrier::Rich),
+    ] {
+        let text = attack(fields);
+        assert_eq!(only_request(&text).carrier, carrier, "{text}");
+        assert_eq!(fits_schema(&yaml(&text)), Ok(()), "{text}");
+    }
+    let told = refused(&attack("url: http://h/\nengine: turbo"));
+    assert!(told.contains("turbo") && told.contains("use auto, fast, rich"), "{told}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use deathstar_controller::ports::Table;
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::plan::Place;
-use deathstar_worker::transport::rich::Rich;
+use deathstar_worker::transport::auto::Auto;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -57,8 +57,7 @@ fn here(run: &str, text: &str, limits: Limits) -> Ran {
         cores: many,
         ..machine::place()
     };
-    let transport = |plan: &deathstar_statemachine::plan::Plan| Rich::new(plan.connections.get());
-    let embedded = Embedded::with_transport(table.clone(), place, limits, transport);
+    let embedded = Embedded::with_transport(table.clone(), place, limits, Auto::new);
     let run: RunId = run.parse().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(embedded.run(&run, &config)).unwrap();

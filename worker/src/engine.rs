@@ -9,6 +9,7 @@
 //! worker, and the report says what is missing.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use deathstar_statemachine::window::{ErrorClass, Outcome, Series, Timing};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::clock::{self, LoadClock};
+use crate::clock::LoadClock;
 use crate::health::{CpuMeter, open_descriptors};
 use crate::recorder::{Checkpoint, Recorder, Slot, Traffic, Versions};
 use crate::stop_rule::StopRule;
@@ -194,11 +195,14 @@ impl<T: Transport + 'static> Engine<T> {
                 self.recorder.borrow_mut().released(slot, late);
                 self.drop_arrival(slot);
             } else {
-                sending.spawn_local(Rc::clone(&self).send(slot));
+                let send = Rc::clone(&self).send(slot);
+                sending.spawn_local(async {
+                    send.await;
+                });
             }
             n += self.shard.stride();
         }
-        join_all(&mut sending).await;
+        self.join_or_cut_off(&mut sending).await;
     }
 
     /// Sleeps until an arrival is due, unless the load ends or is stopped before;
@@ -241,7 +245,7 @@ impl<T: Transport + 'static> Engine<T> {
         {
             users.spawn_local(Rc::clone(&self).user(attack, span, user, count, ramp));
         }
-        join_all(&mut users).await;
+        self.join_or_cut_off(&mut users).await;
     }
 
     async fn user(self: Rc<Self>, attack: usize, span: Span, user: u32, count: NonZeroU32, ramp: Duration) {
@@ -261,32 +265,51 @@ impl<T: Transport + 'static> Engine<T> {
             }
             let slot = Slot { attack, request: mix.pick(u64::from(user) + 1, n), intended };
             self.recorder.borrow_mut().scheduled(slot);
-            Rc::clone(&self).send(slot).await;
-            intended = self.clock.now() + pause(&mut pauses, attack_config.think);
+            let done = Rc::clone(&self).send(slot).await;
+            intended = done + pause(&mut pauses, attack_config.think);
         }
     }
 
-    /// Sends one request and counts how it ended.
-    async fn send(self: Rc<Self>, slot: Slot) {
-        let released = self.clock.now();
-        let attack = &self.plan.config.attacks()[slot.attack];
-        let request = &attack.requests[slot.request];
-        self.recorder.borrow_mut().released(slot, released.saturating_sub(slot.intended));
-        let call = Call::new(attack.timeout);
-        let exchange = self.transport.exchange(&self.prepared[slot.attack][slot.request], &call);
+    /// Waits for every task, and cuts off what is left once the grace of a stop is
+    /// over. Looked at here, once for all, and not by each request.
+    async fn join_or_cut_off(&self, tasks: &mut JoinSet<()>) {
         let mut abort = self.abort.subscribe();
-        let reply = tokio::select! {
-            // First, so that nothing leaves once the grace is over. The sender
-            // lives as long as the engine.
+        tokio::select! {
             biased;
-            _ = abort.wait_for(|abort| *abort) => None,
-            reply = exchange => Some(reply),
-        };
-        let done = clock::monotonic();
+            // The sender lives as long as the engine.
+            _ = abort.wait_for(|abort| *abort) => tasks.abort_all(),
+            () = join_all(tasks) => return,
+        }
+        join_all(tasks).await;
+    }
+
+    /// Sends one request and counts how it ended, whatever becomes of the future;
+    /// returns when it was known to have ended.
+    fn send(self: Rc<Self>, slot: Slot) -> impl Future<Output = Duration> {
+        let timeout = self.plan.config.attacks()[slot.attack].timeout;
+        let mut under_way = UnderWay { engine: self, slot, call: Call::new(timeout), ended: false };
+        async move {
+            let engine = &under_way.engine;
+            let released = engine.clock.now();
+            engine.recorder.borrow_mut().released(slot, released.saturating_sub(slot.intended));
+            let prepared = &engine.prepared[slot.attack][slot.request];
+            let reply = engine.transport.exchange(prepared, &under_way.call).await;
+            let done = engine.clock.now();
+            under_way.end(Some(reply), done);
+            done
+        }
+    }
+
+    /// Counts how a request ended that was under way until `done`; without a reply,
+    /// it was cut off.
+    fn count(&self, slot: Slot, call: &Call, reply: Option<Reply>, mut done: Duration) {
         let Some(sent) = call.sent() else { return self.drop_arrival(slot) };
-        let (sent, mut done) = (self.clock.offset_of(sent), self.clock.offset_of(done));
+        let sent = self.clock.offset_of(sent);
+        let attack = &self.plan.config.attacks()[slot.attack];
         let outcome = match reply {
-            Some(Reply::Response { status }) if request.accepts(status) => Outcome::Completed { status },
+            Some(Reply::Response { status }) if attack.requests[slot.request].accepts(status) => {
+                Outcome::Completed { status }
+            }
             Some(Reply::Response { status }) => {
                 Outcome::Failed { class: ErrorClass::Status, status: Some(status) }
             }
@@ -345,6 +368,31 @@ impl<T: Transport + 'static> Engine<T> {
             recorder.cover(end);
             recorder.health(end, ratio, sockets);
             second += 1;
+        }
+    }
+}
+
+/// A request from when it is given to its task. One that is dropped before it ended
+/// was cut off, and is counted then: nothing due disappears.
+struct UnderWay<T: Transport + 'static> {
+    engine: Rc<Engine<T>>,
+    slot: Slot,
+    call: Call,
+    ended: bool,
+}
+
+impl<T: Transport> UnderWay<T> {
+    fn end(&mut self, reply: Option<Reply>, done: Duration) {
+        self.ended = true;
+        self.engine.count(self.slot, &self.call, reply, done);
+    }
+}
+
+impl<T: Transport> Drop for UnderWay<T> {
+    fn drop(&mut self) {
+        // While a panic goes by, counts may be half made, and nobody reads them.
+        if !self.ended && !std::thread::panicking() {
+            self.end(None, self.engine.clock.now());
         }
     }
 }

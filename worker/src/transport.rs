@@ -4,7 +4,10 @@
 //! records, never judges a response, and never sends anything twice. The
 //! engine owns all of that, so every transport yields the same numbers.
 
+pub mod auto;
+pub mod fast;
 pub mod rich;
+mod wire;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -21,6 +24,8 @@ use tokio::time::Instant;
 pub struct Call {
     timeout: Duration,
     sent: Cell<Option<Instant>>,
+    connect: Cell<Option<Duration>>,
+    tls: Cell<Option<Duration>>,
     bytes_sent: Cell<u64>,
     bytes_received: Cell<u64>,
 }
@@ -30,7 +35,14 @@ impl Call {
     /// long for a connection before.
     #[must_use]
     pub const fn new(timeout: Duration) -> Self {
-        Self { timeout, sent: Cell::new(None), bytes_sent: Cell::new(0), bytes_received: Cell::new(0) }
+        Self {
+            timeout,
+            sent: Cell::new(None),
+            connect: Cell::new(None),
+            tls: Cell::new(None),
+            bytes_sent: Cell::new(0),
+            bytes_received: Cell::new(0),
+        }
     }
 
     /// How long it may take.
@@ -39,7 +51,12 @@ impl Call {
         self.timeout
     }
 
-    /// Notes that the request was handed to a connection now.
+    /// Notes that the request was handed to a connection at `now`: to a kept one,
+    /// just before its first byte is given to the kernel; to a new one, just before
+    /// that is opened. Service time counts from here, so it holds what a caller pays
+    /// a target that takes long to accept, and a failure to connect counts from the
+    /// same instant as an answer. What of it was spent on opening is noted beside it
+    /// ([`Self::mark_connected`], [`Self::mark_secured`]).
     pub fn mark_sent(&self, now: Instant, bytes: u64) {
         self.sent.set(Some(now));
         self.bytes_sent.set(bytes);
@@ -48,6 +65,18 @@ impl Call {
     /// Notes that no connection came about, so nothing of the request left.
     pub fn mark_unwritten(&self) {
         self.bytes_sent.set(0);
+    }
+
+    /// Notes how long the connection took to open that had to be opened for this
+    /// request: from the first packet to an address until it accepted. The look-up of
+    /// that address is not in it.
+    pub fn mark_connected(&self, took: Duration) {
+        self.connect.set(Some(took));
+    }
+
+    /// Notes how long TLS took on the new connection, once that had been opened.
+    pub fn mark_secured(&self, took: Duration) {
+        self.tls.set(Some(took));
     }
 
     /// Notes bytes of the response's body.
@@ -59,6 +88,19 @@ impl Call {
     #[must_use]
     pub const fn sent(&self) -> Option<Instant> {
         self.sent.get()
+    }
+
+    /// How long opening its connection took; nothing when it was kept from before, or
+    /// when the transport cannot tell.
+    #[must_use]
+    pub const fn connect(&self) -> Option<Duration> {
+        self.connect.get()
+    }
+
+    /// How long TLS took on it, likewise.
+    #[must_use]
+    pub const fn tls(&self) -> Option<Duration> {
+        self.tls.get()
     }
 
     /// Bytes of the request, head and body.

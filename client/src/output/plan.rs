@@ -1,7 +1,9 @@
 //! What a config would do, before it does.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use deathstar_statemachine::config::Carrier;
 use deathstar_statemachine::cost::display_usd;
 use deathstar_statemachine::load::Load;
 use deathstar_statemachine::plan::Plan;
@@ -43,6 +45,8 @@ struct AttackSummary {
     peak_rate: f64,
     peak_rate_per_worker: f64,
     timeout_s: f64,
+    /// What sends the requests; more than one where the requests differ.
+    engines: Vec<&'static str>,
     mix: Vec<(String, u32)>,
     slo: Vec<String>,
 }
@@ -65,6 +69,14 @@ impl Summary {
                 peak_rate,
                 peak_rate_per_worker: peak_rate / f64::from(plan.workers.get()),
                 timeout_s: attack.timeout.as_secs_f64(),
+                engines: attack
+                    .requests
+                    .iter()
+                    .map(|request| request.carrier)
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .map(Carrier::name)
+                    .collect(),
                 mix: attack
                     .requests
                     .iter()
@@ -127,6 +139,7 @@ impl Summary {
                 seconds(attack.starts_at_s + attack.duration_s),
                 seconds(attack.timeout_s)
             );
+            let _ = writeln!(text, "  engine: {}", attack.engines.join(" and "));
             if attack.mix.len() > 1 {
                 let mix: Vec<String> = attack
                     .mix

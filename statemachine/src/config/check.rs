@@ -22,9 +22,9 @@ use super::raw::{
 };
 use super::target::{self, Base, Written};
 use super::{
-    Attack, Config, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_HEADERS, MAX_NAME, MAX_REGIONS,
-    MAX_REQUESTS, MAX_RULES, MAX_STEPS, MAX_THINK, MAX_TIMEOUT, MAX_TOTAL_WEIGHT, MAX_USERS, MAX_WEIGHT,
-    MAX_WORKERS, Order, Request, Workers, header,
+    Attack, Carrier, Config, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_HEADERS, MAX_NAME,
+    MAX_REGIONS, MAX_REQUESTS, MAX_RULES, MAX_STEPS, MAX_THINK, MAX_TIMEOUT, MAX_TOTAL_WEIGHT, MAX_USERS,
+    MAX_WEIGHT, MAX_WORKERS, Order, Request, Workers, header,
 };
 use crate::load::{Load, Think};
 use crate::secret::{self, Reference, Secret, Segment, Text, Values};
@@ -427,7 +427,12 @@ impl Check<'_> {
         if !self.counted(&path, "requests", requests.len(), MAX_REQUESTS) {
             return Vec::new();
         }
-        let context = Context { base: base.as_ref(), base_written: raw.base_url.is_some(), shared: &shared };
+        let context = Context {
+            base: base.as_ref(),
+            base_written: raw.base_url.is_some(),
+            shared: &shared,
+            carrier: Carrier::of(raw.engine),
+        };
         let mut names: HashMap<String, Path> = HashMap::new();
         let mut checked = Vec::new();
         for (index, raw) in requests.iter().enumerate() {
@@ -478,6 +483,7 @@ impl Check<'_> {
             headers,
             body,
             expect_status,
+            carrier: Carrier::of(raw.engine),
         })
     }
 
@@ -516,7 +522,8 @@ impl Check<'_> {
             Some(name) => name.trim().to_owned(),
             None => self.default_name(&method, default_path(&targets, &url.shown)),
         };
-        Some(Request { name, weight: weight?, method, url: url.sent, headers, body, expect_status })
+        let (weight, url, carrier) = (weight?, url.sent, context.carrier);
+        Some(Request { name, weight, method, url, headers, body, expect_status, carrier })
     }
 
     /// Its references read as they are written.
@@ -739,6 +746,7 @@ struct Context<'attack> {
     /// Whether there is a `base_url`, valid or not.
     base_written: bool,
     shared: &'attack [(String, String)],
+    carrier: Carrier,
 }
 
 const LONGEST: (Duration, &str) = (MAX_DURATION, "30d");

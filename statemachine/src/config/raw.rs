@@ -14,7 +14,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::json::Json;
-use super::{MAX_ATTACKS, MAX_REQUESTS, Order};
+use super::{Engine, MAX_ATTACKS, MAX_REQUESTS, Order};
 
 /// A DeathStar config: the targets of an attack, the load on each, and the
 /// promises they must keep.
@@ -102,6 +102,11 @@ pub struct RawAttack {
     /// How long a request may take from when it is sent; 30s by default, at most 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationText>,
+    /// What sends the requests: `fast`, a transport of our own for HTTP/1.1 and TLS;
+    /// `rich`, a general HTTP client that costs several times the CPU; by default
+    /// `auto`, the fast one for all that it can send.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub engine: Engine,
     /// How long a virtual user pauses after a response; only with `users`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think: Option<RawThink>,

@@ -29,7 +29,6 @@ const PLANNED: &[(&[&str], &[&str])] = &[
             "connections",
             "coverage",
             "data",
-            "engine",
             "resources",
             "scenario",
             "search",

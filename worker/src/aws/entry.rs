@@ -12,7 +12,7 @@ use super::secrets::AwsSecrets;
 use super::table::DynamoWorkerTable;
 use crate::clock::{SystemClock, WallClock};
 use crate::handler;
-use crate::transport::rich::Rich;
+use crate::transport::auto::Auto;
 
 /// Names the table of the run; the controller sets it.
 const TABLE_VARIABLE: &str = "DEATHSTAR_TABLE";
@@ -52,8 +52,7 @@ impl Worker {
         // Lambda may deliver one request twice, under the same id; the time
         // tells them apart, and the second one loses.
         let token = format!("{}/{}", event.context.request_id, SystemClock.now().as_nanosecond());
-        let transport = |plan: &deathstar_statemachine::plan::Plan| Rich::new(plan.connections.get());
-        let work = handler::handle(&table, &self.secrets, &SystemClock, input, &token, transport);
+        let work = handler::handle(&table, &self.secrets, &SystemClock, input, &token, Auto::new);
         Box::pin(work).await.map_err(Failed)
     }
 }

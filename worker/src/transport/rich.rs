@@ -13,15 +13,13 @@ use deathstar_statemachine::config::Request;
 use deathstar_statemachine::window::ErrorClass;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{Call, Reply, Transport, TransportError};
+use super::{Call, Reply, Transport, TransportError, wire};
 use crate::clock;
-
-/// What we call ourselves, unless a request sets its own `user-agent`.
-const USER_AGENT: &str = concat!("deathstar/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests with reqwest, over at most so many connections.
 #[derive(Debug)]
@@ -49,11 +47,21 @@ impl Rich {
     /// # Errors
     /// When TLS cannot be set up, for want of root certificates.
     pub fn new(connections: u32) -> Result<Self, TransportError> {
+        Self::trusting(connections, &[])
+    }
+
+    /// One that trusts these certificates besides what the machine trusts.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn trusting(connections: u32, roots: &[CertificateDer<'static>]) -> Result<Self, TransportError> {
+        let roots = roots.iter().filter_map(|root| reqwest::Certificate::from_der(root).ok());
         let client = reqwest::Client::builder()
+            .tls_certs_merge(roots)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
-            .user_agent(USER_AGENT)
+            .user_agent(wire::USER_AGENT)
             .tcp_nodelay(true)
             .dns_resolver(Arc::new(SystemResolver))
             .build()
@@ -86,7 +94,7 @@ impl Transport for Rich {
         }
         // The URL may hold a secret.
         let template = builder.build().map_err(|error| refused(chain(&error.without_url())))?;
-        Ok(RichRequest { bytes: size_on_wire(request), template })
+        Ok(RichRequest { bytes: wire::bytes_of(request).len() as u64, template })
     }
 
     async fn exchange(&self, request: &RichRequest, call: &Call) -> Reply {
@@ -127,24 +135,6 @@ impl Rich {
             }
         }
     }
-}
-
-/// The size of a request in HTTP/1.1, head and body.
-fn size_on_wire(request: &Request) -> u64 {
-    let url = &request.url;
-    let has = |name: &str| request.headers.iter().any(|(header, _)| header == name);
-    let header = |name: &str, len: usize| name.len() + len + ": \r\n".len();
-    let mut size = request.method.len() + url.path().len() + "  HTTP/1.1\r\n".len() + "\r\n".len();
-    size += url.query().map_or(0, |query| query.len() + 1);
-    size += request.headers.iter().map(|(name, value)| header(name, value.len())).sum::<usize>();
-    let host = url.host_str().map_or(0, str::len) + url.port().map_or(0, |port| port.to_string().len() + 1);
-    for (name, len) in [("host", host), ("accept", "*/*".len()), ("user-agent", USER_AGENT.len())] {
-        size += if has(name) { 0 } else { header(name, len) };
-    }
-    if !request.body.is_empty() {
-        size += header("content-length", request.body.len().to_string().len()) + request.body.len();
-    }
-    size as u64
 }
 
 /// Every layer of an error in one line.

@@ -8,6 +8,7 @@
 mod aws;
 mod clock;
 mod faults;
+mod fuzz;
 mod launch;
 mod memory;
 mod package;
@@ -73,6 +74,12 @@ const TASKS: &[Task] = &[
         arguments: "",
         help: "Time AWS mode on the emulator ten times: submit, first request, cold starts, hand-over",
         run: aws::run,
+    },
+    Task {
+        name: "fuzz",
+        arguments: "[SECONDS]",
+        help: "Read responses of worker/corpus/, changed and split at random, for 60 seconds or as many as you say",
+        run: fuzz::run,
     },
     Task {
         name: "package",

@@ -1,0 +1,65 @@
+//! Both transports behind one: each request goes by what its config decided.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use deathstar_statemachine::config::{Carrier, Request};
+use deathstar_statemachine::plan::Plan;
+
+use super::fast::{Fast, FastRequest};
+use super::rich::{Rich, RichRequest};
+use super::{Call, Reply, Transport, TransportError};
+
+/// The transports that a plan needs, with its connections shared among them.
+#[derive(Debug)]
+pub struct Auto {
+    fast: Fast,
+    /// Set up only where a request needs it, since that takes milliseconds.
+    rich: Option<Rich>,
+}
+
+/// A request compiled by the transport that sends it.
+#[derive(Debug)]
+pub enum AutoRequest {
+    /// By our own.
+    Fast(FastRequest),
+    /// By the one over reqwest.
+    Rich(Box<RichRequest>),
+}
+
+impl Auto {
+    /// What a plan needs. A plan that needs both gives each half of its connections:
+    /// neither can close an idle connection of the other to make room.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up, for want of root certificates.
+    pub fn new(plan: &Plan) -> Result<Self, TransportError> {
+        let requests = plan.config.attacks().iter().flat_map(|attack| &attack.requests);
+        let carriers: BTreeSet<Carrier> = requests.map(|request| request.carrier).collect();
+        let share = if carriers.len() > 1 { plan.connections.get() / 2 } else { plan.connections.get() };
+        let share = NonZeroU32::new(share).unwrap_or(NonZeroU32::MIN).get();
+        let rich = carriers.contains(&Carrier::Rich).then(|| Rich::new(share)).transpose()?;
+        Ok(Self { fast: Fast::new(share), rich })
+    }
+}
+
+impl Transport for Auto {
+    type Prepared = AutoRequest;
+
+    fn prepare(&self, request: &Request) -> Result<AutoRequest, TransportError> {
+        match (&self.rich, request.carrier) {
+            (Some(rich), Carrier::Rich) => rich.prepare(request).map(Box::new).map(AutoRequest::Rich),
+            _ => self.fast.prepare(request).map(AutoRequest::Fast),
+        }
+    }
+
+    async fn exchange(&self, request: &AutoRequest, call: &Call) -> Reply {
+        match (&self.rich, request) {
+            (_, AutoRequest::Fast(request)) => self.fast.exchange(request, call).await,
+            // On the heap, so that a request by the fast one stays small.
+            (Some(rich), AutoRequest::Rich(request)) => Box::pin(rich.exchange(request, call)).await,
+            // Made by another transport; nothing to send it with.
+            (None, AutoRequest::Rich(_)) => Reply::NotSent,
+        }
+    }
+}

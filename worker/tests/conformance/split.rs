@@ -1,0 +1,184 @@
+//! Whatever the bytes, and however they are split, the framer says the same, never
+//! panics, and takes nothing beyond the response.
+//!
+//! proptest makes bytes up; the corpus in `worker/corpus/` is real responses, which
+//! are changed at random, for as long as `DEATHSTAR_FUZZ_SECONDS` says (`cargo dev
+//! fuzz`), or a few thousand times.
+
+use std::path::Path;
+use std::time::Duration;
+
+use deathstar_statemachine::mix::SplitMix64;
+use deathstar_worker::clock;
+use deathstar_worker::transport::fast::framer::{Fault, Framer};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// All that a framer says of one response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    /// How many bytes it took, or what was wrong.
+    taken: Result<usize, Fault>,
+    status: Option<u16>,
+    body: u64,
+    keeps: bool,
+}
+
+/// Feeds `bytes` in pieces that end where `cuts` say, and then the end.
+fn read(bytes: &[u8], bodiless: bool, cuts: &[usize]) -> Said {
+    let mut framer = Framer::new();
+    framer.expect(bodiless);
+    let mut taken = 0;
+    let mut fault = None;
+    let mut from = 0;
+    for cut in cuts.iter().copied().chain([bytes.len()]) {
+        let piece = &bytes[from..cut];
+        from = cut;
+        match framer.feed(piece) {
+            Ok(len) => {
+                assert!(len <= piece.len(), "no more than there is");
+                assert!(len == piece.len() || framer.is_done(), "all of it, unless the response has ended");
+                taken += len;
+            }
+            Err(what) => fault = Some(what),
+        }
+        if framer.is_done() || fault.is_some() {
+            break;
+        }
+    }
+    if fault.is_none() && !framer.is_done() {
+        fault = framer.end().err();
+    }
+    Said {
+        taken: fault.map_or(Ok(taken), Err),
+        status: framer.status(),
+        body: framer.body(),
+        keeps: framer.keeps_connection(),
+    }
+}
+
+/// The property: one piece, byte by byte, and pieces as given say the same, and
+/// what follows a response changes nothing.
+fn holds(bytes: &[u8], bodiless: bool, cuts: &[usize]) {
+    let whole = read(bytes, bodiless, &[]);
+    assert_eq!(read(bytes, bodiless, cuts), whole, "split at {cuts:?}: {:?}", String::from_utf8_lossy(bytes));
+    let every: Vec<usize> = (1..bytes.len()).collect();
+    assert_eq!(read(bytes, bodiless, &every), whole, "byte by byte: {:?}", String::from_utf8_lossy(bytes));
+    if let Ok(taken) = whole.taken {
+        let alone = read(&bytes[..taken], bodiless, &[]);
+        assert_eq!(alone, whole, "without what follows: {:?}", String::from_utf8_lossy(bytes));
+    }
+}
+
+/// Pieces of responses, right and wrong.
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let texts = [
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 404 Not Found\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 204 \r\n",
+        "HTTP/1.1 101 Up\r\n",
+        "content-length: 3\r\n",
+        "Content-Length:0\r\n",
+        "content-length: 99999999999999999999\r\n",
+        "transfer-encoding: chunked\r\n",
+        "transfer-encoding: gzip\r\n",
+        "connection: close\r\n",
+        "connection: keep-alive\r\n",
+        "x-a: b\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "3\r\nabc\r\n",
+        "0\r\n",
+        "a;x=y\r\n0123456789\r\n",
+        "ffffffffffffffff\r\n",
+        "x: y\r\n\r\n",
+        "abc",
+    ];
+    prop_oneof![
+        8 => prop::sample::select(texts.map(|text| text.as_bytes().to_vec()).to_vec()),
+        1 => vec(any::<u8>(), 0..20),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn made_up_bytes_read_the_same_however_they_are_split(
+        pieces in vec(piece(), 0..12),
+        cuts in vec(any::<prop::sample::Index>(), 0..6),
+        bodiless in any::<bool>(),
+    ) {
+        let bytes = pieces.concat();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        cuts.sort_unstable();
+        holds(&bytes, bodiless, &cuts);
+    }
+}
+
+/// Changes a response a few times: a bit, a byte, a piece taken out, doubled or
+/// swapped for a piece of another.
+fn mutate(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut SplitMix64) {
+    let below = |random: &mut SplitMix64, limit: usize| {
+        usize::try_from(random.below(limit.max(1) as u64)).unwrap_or(0)
+    };
+    for _ in 0..=below(random, 4) {
+        let at = below(random, bytes.len() + 1);
+        let end = (at + below(random, 12)).min(bytes.len());
+        match below(random, 6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << below(random, 8),
+            1 if at < bytes.len() => bytes[at] = b"\r\n\t ,:;0f\0\xff"[below(random, 11)],
+            2 => drop(bytes.drain(at..end)),
+            3 => {
+                let again = bytes[at..end].to_vec();
+                bytes.splice(at..at, again);
+            }
+            _ => {
+                let other = &others[below(random, others.len())];
+                let from = below(random, other.len());
+                let to = (from + below(random, 40)).min(other.len());
+                bytes.splice(at..end, other[from..to].iter().copied());
+            }
+        }
+    }
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+#[test]
+fn responses_of_the_corpus_read_the_same_however_they_are_changed_and_split() {
+    let seconds = std::env::var("DEATHSTAR_FUZZ_SECONDS").ok().map(|text| text.parse().unwrap());
+    let corpus = corpus();
+    assert!(corpus.len() >= 20, "{} responses", corpus.len());
+    for response in &corpus {
+        holds(response, false, &[]);
+        holds(response, true, &[]);
+    }
+    let began = clock::monotonic();
+    let seed = seconds.map_or(1, |_| u64::from(std::process::id()));
+    let mut random = SplitMix64(seed);
+    let mut tried: u64 = 0;
+    let goes_on = |tried: u64| match seconds {
+        Some(seconds) => clock::monotonic() - began < Duration::from_secs(seconds),
+        None => tried < 5000,
+    };
+    while goes_on(tried) {
+        let pick = usize::try_from(random.below(corpus.len() as u64)).unwrap();
+        let mut bytes = corpus[pick].clone();
+        mutate(&mut bytes, &corpus, &mut random);
+        let mut cuts: Vec<usize> = (0..random.below(5))
+            .map(|_| usize::try_from(random.below(bytes.len() as u64 + 1)).unwrap())
+            .collect();
+        cuts.sort_unstable();
+        holds(&bytes, random.below(8) == 0, &cuts);
+        tried += 1;
+    }
+    println!("{tried} changed responses, from seed {seed}");
+}
