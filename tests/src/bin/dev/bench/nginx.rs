@@ -62,7 +62,8 @@ impl Nginx {
         let job = Job::new(Path::new("nginx"));
         let job = job.args(&["-e", &errors.display().to_string(), "-p", &here.to_string(), "-c", &config]);
         let asked = Cell::new(0);
-        let nginx = Self { _process: job.start(TARGET_CORE)?, plain, tls, closing, certificate, log, asked };
+        let nginx =
+            Self { _process: job.start(TARGET_CORE, None)?, plain, tls, closing, certificate, log, asked };
         for _ in 0..LOOKS {
             if get(plain, "/").is_ok_and(|answer| answer.contains(&body)) {
                 return Ok(nginx);

@@ -64,7 +64,7 @@ fn lag_table(all: &[Series]) -> String {
         "send lag p99 µs",
         "pacing lag p50 µs",
         "generator limited",
-        "most sockets",
+        "most open files",
     ]);
     for series in all {
         let spread = |figure: &dyn Fn(&Sample) -> Option<f64>, digits: usize| {
@@ -199,7 +199,7 @@ pub(super) fn port_of(url: &str) -> Result<u16, Failure> {
 }
 
 /// What `deathstar target` has received so far.
-fn received(port: u16) -> Result<u64, Failure> {
+pub(super) fn received(port: u16) -> Result<u64, Failure> {
     metric(port, "deathstar_target_received_total")
 }
 

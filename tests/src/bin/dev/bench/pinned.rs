@@ -7,6 +7,7 @@
 //! time is sampled by ticks.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -62,10 +63,13 @@ impl Job {
         self
     }
 
-    /// Starts it on a core.
-    pub(super) fn start(&self, core: &str) -> Result<Process, Failure> {
+    /// Starts it on a core. Its standard output goes to a file, if one is named.
+    pub(super) fn start(&self, core: &str, output: Option<&Path>) -> Result<Process, Failure> {
+        let broken = |error: std::io::Error| format!("cannot keep the words of {}: {error}", self.words[0]);
+        let output = output.map(File::create).transpose().map_err(broken)?;
         let mut command = self.command(&["taskset", "-c", core]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        command.stdout(output.map_or_else(Stdio::null, Stdio::from));
         command.spawn().map(Process).map_err(|error| format!("cannot start {}: {error}", self.words[0]))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::figures::Spread;
 use super::generators::Generator::DeathStar;
 use super::generators::{Kind, Load};
-use super::open::{metric, port_of};
+use super::open::{metric, port_of, received};
 use super::pinned::{GENERATOR_CORE, Job};
 use super::rounds::Bench;
 use super::table::{Book, Table, or_dash};
@@ -43,13 +43,15 @@ fn waiting(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
     // All that this process may open, as ours asks for by itself.
     let theirs = theirs.open_files("$(ulimit -H -n)");
 
+    let report = bench.folder.path().join("report.json");
     let mut sizes = [Vec::new(), Vec::new()];
     let mut most_waiting = [0, 0];
     for round in 1..=bench.rounds {
         say(&format!("dev: memory, {WAITING} connections, round {round} of {}", bench.rounds));
         for (who, job) in [&ours, &theirs].into_iter().enumerate() {
+            let before = received(port)?;
             let started = clock::monotonic();
-            let mut process = job.start(GENERATOR_CORE)?;
+            let mut process = job.start(GENERATOR_CORE, Some(&report))?;
             let mut size = 0;
             for second in LOOKED_AT {
                 sleep(Duration::from_secs(second).saturating_sub(started.elapsed()));
@@ -58,6 +60,10 @@ fn waiting(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
             }
             sizes[who].push(size as f64);
             process.0.wait().map_err(|error| format!("cannot wait for it: {error}"))?;
+            if who == 0 {
+                let counted = received(port)? - before;
+                book.compare(&format!("memory, round {round}"), sent(&report)?, counted);
+            }
         }
     }
     let mut table = Table::new(&["generator", "VmRSS MiB", "most requests waiting at once"]);
@@ -79,6 +85,12 @@ fn waiting(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a run says that it sent, in the report that it left.
+fn sent(report: &Path) -> Result<u64, Failure> {
+    let report = std::fs::read_to_string(report).map_err(|error| format!("there is no report: {error}"))?;
+    DeathStar.own_count(&report).ok_or_else(|| format!("there are no counts in {report:?}"))
+}
+
 /// How much a run may grow, in MiB, from when buffers have found their size.
 const GROWTH: f64 = 2.0;
 
@@ -88,9 +100,10 @@ fn flat(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
     let url = bench.nginx.plain();
     let load = Load { url: &url, connections: 64, seconds, kind: Kind::Closed };
     let (job, _) = DeathStar.job(&bench.programs, &bench.folder, &load)?;
+    let report = bench.folder.path().join("report.json");
     let before = bench.nginx.counted()?;
     let started = clock::monotonic();
-    let mut process = job.start(GENERATOR_CORE)?;
+    let mut process = job.start(GENERATOR_CORE, Some(&report))?;
     let mut table = Table::new(&["second", "VmRSS MiB", "requests so far"]);
     let mut sizes = Vec::new();
     let mut second = settled;
@@ -109,6 +122,7 @@ fn flat(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
     if !status.success() {
         return Err(format!("the run at full speed ended with {status}"));
     }
+    book.compare("memory, full speed", sent(&report)?, bench.nginx.counted()? - before);
     println!("### One run at full speed, 64 connections, {seconds} s\n\n{}", table.text());
     let goal = format!("RSS after {seconds} s at full speed within {GROWTH:.0} MiB of RSS after {settled} s");
     let growth = sizes.first().zip(sizes.last()).map(|(first, last)| last - first);
