@@ -33,6 +33,26 @@ fn a_plain_get_says_who_we_are_and_nothing_more() {
 }
 
 #[test]
+fn the_engine_may_be_chosen_and_says_the_same() {
+    let (home, server) = (Home::new(), Server::good());
+    let path = home.file("rich.yaml", format!("name: r\nattacks:\n  - name: x\n    rate: 10/s\n    duration: 1s\n    url: {}\n    engine: rich\n", server.url()));
+    let plan = home.deathstar(&["plan", path.to_str().unwrap()]);
+    assert!(plan.exits(0).stdout.contains("engine: rich"), "{}", plan.stdout);
+    let mut said = ["fast", "rich"].map(|engine| {
+        let server = Server::good();
+        let lines = format!(
+            "    url: {}/a?b=c\n    engine: {engine}\n    method: POST\n    body: hello\n    headers: {{ host: h }}\n",
+            server.url()
+        );
+        let mut request = arriving(&home, &server, &lines);
+        request.headers.sort_unstable();
+        request
+    });
+    let [fast, rich] = &mut said;
+    assert_eq!(fast, rich);
+}
+
+#[test]
 fn url_method_and_headers_arrive_as_written() {
     let (home, server) = (Home::new(), Server::good());
     let lines = format!(

@@ -182,6 +182,8 @@ fn a_plan_creates_nothing() {
     let plan: Value = serde_json::from_str(&json.exits(0).stdout).unwrap();
     assert_eq!(plan["requests"], 500);
     assert_eq!(plan["workers"], 1);
+    assert!(text.stdout.contains("engine: fast"), "{}", text.stdout);
+    assert_eq!(plan["attacks"][0]["engines"], serde_json::json!(["fast"]));
     assert!(!home.data().exists());
     assert_eq!(server.connections(), 0, "the target is left alone");
 }
