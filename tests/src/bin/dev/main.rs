@@ -66,8 +66,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        arguments: "[--quick] [NAME…]",
-        help: "Install wrk, oha, h2load, ab, hey and nginx, and compare CPU, memory and truth with theirs; 15 minutes",
+        arguments: "[NAME…]",
+        help: "Compare CPU, memory and truth with wrk, oha, h2load, ab and hey, which it installs; 15 minutes, or --quick",
         run: bench::run,
     },
     Task {

@@ -127,8 +127,11 @@ impl Generator {
         // others over a number of them leaves it just those: it keeps 128
         // descriptors for other things.
         let bounded = matches!(load.kind, Kind::Rate(_)) && *connections > 0;
-        let job = if bounded { job.open_files(&(connections + 128).to_string()) } else { job };
-        Ok((job, self.name().to_owned()))
+        if !bounded {
+            return Ok((job, self.name().to_owned()));
+        }
+        let title = format!("{}, {connections} connections", self.name());
+        Ok((job.open_files(&(connections + 128).to_string()), title))
     }
 
     /// How many requests it says it made.
@@ -212,10 +215,24 @@ mod tests {
     const HEY_0_1_4: &str = "  resp read:\t0.0001 secs, 0.0000 secs, 0.0322 secs\n\nStatus code distribution:\n  \
                              [200]\t14157 responses\n";
 
+    const OHA_1_16_0: &str = r#"{
+  "summary": { "successRate": 1.0, "total": 1.002188092, "requestsPerSec": 58243.55773726356 },
+  "latencyPercentiles": { "p50": 0.000620145, "p95": 0.003339007, "p99": 0.006465067, "p99.9": 0.075657594 },
+  "statusCodeDistribution": {
+    "200": 58307
+  },
+  "errorDistribution": {
+    "aborted due to deadline": 64
+  }
+}"#;
+
     #[test]
     fn every_generator_says_how_much_it_sent() {
         assert_eq!(Wrk.own_count(WRK_4_1_0), Some(62414));
         assert_eq!(H2load.own_count(H2LOAD_1_52_0), Some(63550));
+        assert_eq!(Oha.own_count(OHA_1_16_0), Some(58307));
+        assert_eq!(json_number(OHA_1_16_0, &["latencyPercentiles", "p99.9"]), Some(0.075_657_594));
+        assert_eq!(json_number(OHA_1_16_0, &["summary", "requestsPerSec"]), Some(58_243.557_737_263_56));
         assert_eq!(Ab.own_count(AB_2_3), Some(62908));
         assert_eq!(Hey.own_count(HEY_0_1_4), Some(14157));
         for generator in [DeathStar, Wrk, Oha, H2load, Ab, Hey] {
