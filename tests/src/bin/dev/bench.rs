@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     for (name, row) in asked.rows {
         if let Err(failure) = row(&bench, &mut book) {
             say(&format!("dev: {name}: {failure}"));
-            book.missing(name, &failure);
+            book.missing(name, "all of it", &failure);
         }
     }
     if book.compared > 0 {

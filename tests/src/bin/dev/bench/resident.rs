@@ -24,8 +24,9 @@ const SECONDS: u64 = 8;
 const LOOKED_AT: std::ops::Range<u64> = 4..8;
 
 pub(super) fn memory(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
-    waiting(bench, book)?;
-    flat(bench, book)
+    // Each says something without the other.
+    let waited = waiting(bench, book);
+    flat(bench, book).and(waited)
 }
 
 fn waiting(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
@@ -48,18 +49,19 @@ fn waiting(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
     let mut most_waiting = [0, 0];
     for round in 1..=bench.rounds {
         say(&format!("dev: memory, {WAITING} connections, round {round} of {}", bench.rounds));
-        for (who, job) in [&ours, &theirs].into_iter().enumerate() {
+        for (who, (name, job)) in [("deathstar", &ours), ("wrk", &theirs)].into_iter().enumerate() {
             let before = received(port)?;
             let started = clock::monotonic();
             let mut process = job.start(GENERATOR_CORE, Some(&report))?;
             let mut size = 0;
             for second in LOOKED_AT {
                 sleep(Duration::from_secs(second).saturating_sub(started.elapsed()));
-                size = size.max(rss_kib(process.0.id()).ok_or("it ended before its memory could be read")?);
+                let now = rss_kib(process.0.id());
+                size = size.max(now.ok_or_else(|| format!("{name} ended before its memory could be read"))?);
                 most_waiting[who] = metric(port, "deathstar_target_in_service")?.max(most_waiting[who]);
             }
             sizes[who].push(size as f64);
-            process.0.wait().map_err(|error| format!("cannot wait for it: {error}"))?;
+            process.0.wait().map_err(|error| format!("cannot wait for {name}: {error}"))?;
             if who == 0 {
                 let counted = received(port)? - before;
                 book.compare(&format!("memory, round {round}"), sent(&report)?, counted);

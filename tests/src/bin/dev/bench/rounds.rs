@@ -131,7 +131,7 @@ pub(super) fn against(book: &mut Book, work: &str, all: &[Series], theirs: Gener
     let name = theirs.generator.name();
     let goal = format!("CPU per request ≤ {limit:.2} × {name}");
     if let Some(problem) = ours.problem.as_ref().or(theirs.problem.as_ref()) {
-        return book.missing(work, &format!("{goal}: {problem}"));
+        return book.missing(work, &goal, problem);
     }
     let ratio = Spread::ratio(&ours.cpu(), &theirs.cpu());
     book.line(work, &goal, ratio.map(|ratio| (format!("{} ×", ratio.text(2)), ratio.median <= limit)));

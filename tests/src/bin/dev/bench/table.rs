@@ -36,10 +36,10 @@ impl Book {
         self.lines.push(Line { work: work.to_owned(), goal: goal.to_owned(), outcome });
     }
 
-    /// Notes that work could not be measured.
-    pub(super) fn missing(&mut self, work: &str, why: &str) {
+    /// Notes that a goal could not be looked at.
+    pub(super) fn missing(&mut self, work: &str, goal: &str, why: &str) {
         let outcome = Outcome::Missing(why.to_owned());
-        self.lines.push(Line { work: work.to_owned(), goal: "all of it".to_owned(), outcome });
+        self.lines.push(Line { work: work.to_owned(), goal: goal.to_owned(), outcome });
     }
 
     /// Compares what a run of ours says it sent with what the target counted.
