@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::{Failure, cargo, must, root};
+use crate::{Failure, cargo, must, root, text_of};
 
 /// Where builds put their programs.
 pub(crate) fn release_folder() -> PathBuf {
@@ -89,14 +89,17 @@ pub(crate) fn words_of_run(folder: &Folder) -> String {
 
 /// `deathstar target`, started, and its base URL.
 pub(crate) fn start_target(binary: &Path, arguments: &[&str]) -> Result<(Process, String), Failure> {
-    let child = Command::new(binary)
-        .arg("target")
-        .args(arguments)
+    listening(Command::new(binary).arg("target").args(arguments))
+}
+
+/// A command that ends up as `deathstar target`, started, and the target's base URL.
+pub(crate) fn listening(command: &mut Command) -> Result<(Process, String), Failure> {
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
+        .map_err(|error| format!("cannot start {}: {error}", text_of(command)))?;
     let mut target = Process(child);
     let output = target.0.stdout.take().ok_or("the target has no output")?;
     let mut line = String::new();

@@ -6,6 +6,7 @@
 //! in [`TASKS`].
 
 mod aws;
+mod bench;
 mod clock;
 mod faults;
 mod fuzz;
@@ -62,6 +63,12 @@ const TASKS: &[Task] = &[
         arguments: "[--seconds N]",
         help: "Run 2,000/s for 10 minutes; memory may grow by less than 8 MiB after the first minute",
         run: memory::run,
+    },
+    Task {
+        name: "bench",
+        arguments: "[NAME…]",
+        help: "Compare CPU, memory and truth with wrk, oha, h2load, ab and hey, which it installs; 15 minutes, or --quick",
+        run: bench::run,
     },
     Task {
         name: "faults",
@@ -130,7 +137,7 @@ fn print_help(out: &mut impl Write) {
     }
     text += "\nEverything is built with the release profile, the one profile of the project, into target/.\n\
              Tools that the tests need go to target/tools; npm and Python are installed if missing (Debian).\n\
-             DEATHSTAR_BIN names another deathstar for `memory` and `start` to measure.\n\
+             DEATHSTAR_BIN names another deathstar for `bench`, `memory` and `start` to measure.\n\
              Exit code: 0 when all is well, 1 when the task failed, 2 for a task that does not exist.\n";
     // Whoever closed the pipe has read enough.
     let _ = out.write_all(text.as_bytes());

@@ -81,7 +81,7 @@ fn seconds(arguments: &[String]) -> Result<u64, Failure> {
 }
 
 /// A process's resident memory; none when it has ended.
-fn rss_kib(process: u32) -> Option<u64> {
+pub(crate) fn rss_kib(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse().ok()

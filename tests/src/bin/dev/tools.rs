@@ -1,7 +1,7 @@
 //! Brings the tools that tests need and cargo does not: the validator of the
 //! States Language, by npm, and the emulator of AWS, by Python.
 
-mod apt;
+pub(crate) mod apt;
 mod npm;
 mod python;
 

@@ -7,7 +7,7 @@ use crate::{Failure, must};
 
 /// Installs `packages`, for want of `what`. `by_hand` says what to do where
 /// that is not possible.
-pub(super) fn install(packages: &[&str], what: &str, by_hand: &str) -> Result<(), Failure> {
+pub(crate) fn install(packages: &[&str], what: &str, by_hand: &str) -> Result<(), Failure> {
     if !answers("apt-get") {
         return Err(format!("{what} is missing, and so is apt-get to install it with; {by_hand}"));
     }
