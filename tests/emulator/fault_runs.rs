@@ -515,7 +515,7 @@ impl Scene<'_> {
             let unwritten = killed.duration_since(self.written(began, killed));
             self.check(unwritten <= INTERVAL + LATE, || format!("nothing was written for {unwritten:?}"));
             // One was on its way, and one was due at either end.
-            let most = (unwritten.as_secs_f64() * self.rate as f64 / 2.0).ceil() as u64 + 3;
+            let most = u64::try_from(unwritten.as_millis()).unwrap() * self.rate / 2000 + 4;
             let unseen = received.saturating_sub(sent);
             self.check(unseen <= most, || {
                 format!("{unseen} requests unseen, {most} came in {unwritten:?} at most")

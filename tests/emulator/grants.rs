@@ -4,7 +4,8 @@
 //! An emulator that is told to asks of every call whether its caller's role
 //! allows it, as AWS does. Two things it cannot know: it judges what is made, a
 //! function or a schedule, without its name and tags, and it knows no condition on
-//! a row's key. The first is granted by the test; the other is judged in
+//! a row's key; and it takes `PutFunctionEventInvokeConfig` for `UpdateFunctionCode`.
+//! What it misjudges is granted by the test; all of it is judged in
 //! `client/tests/template.rs`.
 
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::cloud::{Cloud, target};
 use crate::ministack::Ministack;
 
 /// What the test grants the controller beyond the template.
-const WIDER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["lambda:CreateFunction","lambda:TagResource","scheduler:CreateSchedule","scheduler:DeleteSchedule","scheduler:GetSchedule"],"Resource":"*"}]}"#;
+const WIDER: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["lambda:CreateFunction","lambda:TagResource","lambda:UpdateFunctionCode","scheduler:CreateSchedule","scheduler:DeleteSchedule","scheduler:GetSchedule"],"Resource":"*"}]}"#;
 
 /// Calls IAM, whose requests are forms.
 fn iam(cloud: &Cloud<'_>, form: &[(&str, &str)]) -> String {

@@ -152,8 +152,8 @@ fn per_second(at: &[Instant], seconds: usize) -> Vec<usize> {
     let start = at.iter().min().copied().unwrap();
     let mut counts = vec![0; seconds];
     for at in at {
-        let second = (at.duration_since(start).as_secs_f64() + 0.0025) as usize;
-        counts[second.min(seconds - 1)] += 1;
+        let second = (at.duration_since(start) + Duration::from_micros(2500)).as_secs();
+        counts[usize::try_from(second).unwrap().min(seconds - 1)] += 1;
     }
     counts
 }
