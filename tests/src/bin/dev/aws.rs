@@ -1,7 +1,7 @@
 //! `aws`: how long AWS mode takes, on the emulator, and how heavy its packages
 //! are; and whether load dips where one slice hands over to the next.
 //!
-//! The same tests as in `cargo dev test`, alone and five times over, so that their
+//! The same tests as in `cargo dev test`, alone and three times over, so that their
 //! figures say something. Those of `tests/measured/aws.txt` are from here.
 
 use crate::faults::table;
@@ -9,7 +9,7 @@ use crate::memory::where_and_when;
 use crate::{Failure, no_arguments, suite};
 
 /// How often each is done.
-const TIMES: &str = "5";
+const TIMES: &str = "3";
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     no_arguments(arguments)?;

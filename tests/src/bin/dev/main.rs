@@ -79,7 +79,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "aws",
         arguments: "",
-        help: "Time AWS mode on the emulator five times: submit, first request, cold starts, hand-over",
+        help: "Time AWS mode on the emulator three times: submit, first request, cold starts, hand-over",
         run: aws::run,
     },
     Task {
