@@ -55,11 +55,15 @@ impl Report {
                     requests.iter().map(|request| request["arrivals"][count].as_u64().unwrap()).sum();
                 assert_eq!(attack["arrivals"][count], sum, "{count} of all requests: {attack:#}");
             }
-            let due: u64 = moments(attack).map(|moment| moment["scheduled"].as_u64().unwrap()).sum();
-            // What is lost was never written, or written while it was under way: then
-            // its second counts it as due.
+            let all =
+                |count: &str| -> u64 { moments(attack).map(|moment| moment[count].as_u64().unwrap()).sum() };
             let Arrivals { scheduled, lost, .. } = Arrivals::of(attack);
-            assert!((scheduled - lost..=scheduled).contains(&due), "the timeline adds up: {attack:#}");
+            let ended = all("completed") + all("errors");
+            assert_eq!(ended + lost, scheduled, "the timeline adds up: {attack:#}");
+            // What was lost was never written, or written while it was under way: then
+            // its second counts it as due.
+            let due = all("scheduled");
+            assert!((ended..=scheduled).contains(&due), "{due} due in the timeline: {attack:#}");
         }
         Some(Self(document))
     }
