@@ -320,13 +320,13 @@ impl Scene<'_> {
         match mishap {
             Mishap::ControllerKilled(cue) => {
                 let rule = rule.unwrap();
-                clock::wait_for("the controller to call", || (rule.fired() > 0).then_some(()));
+                self.await_call(rule);
                 let killed = kill(&self.processes("deathstar-controller"));
                 self.check(killed > 0, || format!("no controller was there to be killed in {}", cue.0));
             }
             Mishap::CreateThrottled(_) | Mishap::CreateAnswersLost(_) | Mishap::DeleteThrottled(_) => {
                 let rule = rule.unwrap();
-                clock::wait_for("the controller to call", || (rule.fired() > 0).then_some(()));
+                self.await_call(rule);
             }
             Mishap::TableThrottled { after, lasting } => {
                 thread::sleep(after);
@@ -383,6 +383,30 @@ impl Scene<'_> {
                 kill(workers.get(which).map(std::slice::from_ref).unwrap_or_default());
                 self.killed = Some((began, clock::now()));
             }
+        }
+    }
+
+    /// Waits for the controller to make the call that the fault is for.
+    ///
+    /// # Panics
+    /// When the execution ends without it, or hangs; with all there is to tell why.
+    fn await_call(&self, rule: &Rule) {
+        let start = clock::now();
+        while rule.fired() == 0 {
+            let status = self.cloud.status(&self.run);
+            if (status != "RUNNING" && rule.fired() == 0) || start.elapsed() > clock::DEADLINE {
+                let arn = json!({ "executionArn": self.cloud.execution(&self.run) }).to_string();
+                let history = self.cloud.account().ask("AWSStepFunctions.GetExecutionHistory", &arn);
+                let calls = self.cloud.account().calls();
+                let calls: Vec<(Duration, &str)> = calls
+                    .iter()
+                    .filter(|call| call.operation != "StepFunctions.DescribeExecution")
+                    .map(|call| (call.at.saturating_duration_since(start), call.operation.as_str()))
+                    .collect();
+                let log = self.cloud.account().server().log();
+                panic!("{status} without the call\n{history:#}\n{calls:?}\n{log}");
+            }
+            thread::sleep(LOOK);
         }
     }
 
