@@ -24,6 +24,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::arrivals::Spacing;
 use crate::load::{Load, Think};
 use crate::secret::{Reference, Values};
 use crate::slo::{Rule, StopIf};
@@ -43,6 +44,10 @@ pub const MAX_HEADERS: usize = 100;
 pub const MAX_RULES: usize = 100;
 /// How many steps a load may have.
 pub const MAX_STEPS: usize = 1000;
+/// How many peaks a burst may have.
+pub const MAX_BURSTS: u64 = 1000;
+/// How many connections an attack may have, over all workers.
+pub const MAX_CONNECTIONS: u64 = 1_000_000;
 /// How many virtual users an attack may have.
 pub const MAX_USERS: u32 = 1_000_000;
 /// How many workers a config may ask for.
@@ -154,6 +159,14 @@ pub struct Attack {
     pub requests: Vec<Request>,
     /// How long a request may take from when it is sent; above zero.
     pub timeout: Duration,
+    /// How requests follow each other; even in the closed model, where it says
+    /// nothing.
+    pub arrivals: Spacing,
+    /// The most connections at once, over all workers; without it, as many as
+    /// workers can have.
+    pub connections: Option<NonZeroU32>,
+    /// How many connections are opened before the load begins, over all workers.
+    pub warm_up: u32,
     /// Pauses of virtual users; zero in the open model.
     pub think: Think,
     /// The promises that apply here: the config's, then the attack's own.

@@ -9,7 +9,8 @@
 //!
 //! - [`config`] reads what the user wrote; [`load`], [`slo`] and [`units`] are its words.
 //! - [`secret`] names what a config refers to and does not hold.
-//! - [`schedule`] says when each arrival is due; [`plan`] splits the run over workers,
+//! - [`schedule`] says when each arrival is due, [`arrivals`] which of them are whose;
+//!   [`plan`] splits the run over workers,
 //!   [`pace`] says how they write down what they see, and [`cost`] what it costs.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
@@ -26,6 +27,7 @@
 //! sent, done (the three instants of a request) · response time (done −
 //! intended) · service time (done − sent) · send lag (sent − intended).
 
+pub mod arrivals;
 pub mod asl;
 pub mod config;
 pub mod cost;

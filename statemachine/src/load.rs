@@ -1,6 +1,6 @@
 //! The shape of the load: which requests are due, and when.
 //!
-//! Open profiles (`constant`, `ramp`, `steps`) say when requests arrive,
+//! Open profiles (`constant`, `ramp`, `steps`, `burst`) say when requests arrive,
 //! whatever the target does. The closed profile (`users`) says how many
 //! callers loop, each waiting for its answer. `schedule` turns an open profile
 //! into due times.
@@ -38,6 +38,21 @@ pub enum Load {
         /// How long each step lasts.
         each: Duration,
     },
+    /// A low rate, and sudden peaks in it.
+    Burst {
+        /// Before the first peak and after each; above zero.
+        base: Rate,
+        /// Above `base`.
+        peak: Rate,
+        /// How long `base` lasts before the first peak.
+        warm: Duration,
+        /// How long a peak lasts.
+        spike: Duration,
+        /// How long `base` lasts after each peak.
+        recover: Duration,
+        /// How many peaks there are.
+        times: NonZeroU32,
+    },
     /// The closed workload model: callers that loop.
     Users {
         /// How many virtual users.
@@ -58,7 +73,22 @@ impl Load {
             Self::Ramp { over, hold, .. } => *over + *hold,
             // At most 1,000 steps (checked by the config).
             Self::Steps { rates, each } => *each * u32::try_from(rates.len()).unwrap_or(u32::MAX),
+            Self::Burst { warm, spike, recover, times, .. } => *warm + (*spike + *recover) * times.get(),
             Self::Users { ramp, duration, .. } => *ramp + *duration,
+        }
+    }
+
+    /// Where one part ends and the next begins, from the start: between two steps,
+    /// and at both ends of a peak.
+    #[must_use]
+    pub fn edges(&self) -> Vec<Duration> {
+        match self {
+            Self::Constant { .. } | Self::Ramp { .. } | Self::Users { .. } => Vec::new(),
+            Self::Steps { rates, each } => (1..).zip(rates).map(|(step, _)| *each * step).collect(),
+            Self::Burst { warm, spike, recover, times, .. } => (0..times.get())
+                .map(|peak| *warm + (*spike + *recover) * peak)
+                .flat_map(|peak| [peak, peak + *spike])
+                .collect(),
         }
     }
 
@@ -69,6 +99,7 @@ impl Load {
             Self::Constant { .. } => "constant",
             Self::Ramp { .. } => "ramp",
             Self::Steps { .. } => "steps",
+            Self::Burst { .. } => "burst",
             Self::Users { .. } => "users",
         }
     }
@@ -86,6 +117,7 @@ impl Load {
             Self::Constant { rate, .. } => *rate,
             Self::Ramp { from, to, .. } => *from.max(to),
             Self::Steps { rates, .. } => rates.iter().copied().max().unwrap_or(Rate::ZERO),
+            Self::Burst { peak, .. } => *peak,
             Self::Users { .. } => Rate::ZERO,
         }
     }

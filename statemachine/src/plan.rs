@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::arrivals::Process;
 use crate::config::{Attack, Config, Order, Workers};
 use crate::cost::display_usd;
 use crate::ids::RunId;
@@ -146,6 +147,18 @@ pub enum PlanError {
         /// Arrivals, or users, of the whole config.
         arrivals: u64,
     },
+    /// Some workers would have no connection.
+    #[error(
+        "attack {attack:?} may have {connections} connections, too few for one each of {workers} workers; raise connections or ask for fewer workers"
+    )]
+    MoreWorkersThanConnections {
+        /// The attack.
+        attack: String,
+        /// Connections it may have.
+        connections: u32,
+        /// Workers asked for.
+        workers: u32,
+    },
     /// Too many workers.
     #[error("{workers} workers are too many; the limit is {limit}")]
     TooManyWorkers {
@@ -215,6 +228,9 @@ impl Plan {
         if u64::from(workers.get()) > arrivals {
             return Err(PlanError::MoreWorkersThanArrivals { workers: workers.get(), arrivals });
         }
+        if let Some(attack) = attack_short_of_connections(&config, workers) {
+            return Err(attack);
+        }
         if workers.get() > MAX_WORKERS {
             return Err(PlanError::TooManyWorkers { workers: workers.get(), limit: MAX_WORKERS });
         }
@@ -279,7 +295,7 @@ impl Plan {
         let mut cuts = Vec::new();
         for (attack, span) in self.config.attacks().iter().zip(self.spans()) {
             cuts.extend([span.start, span.end]);
-            cuts.extend(steps(attack, span).into_iter().map(|step| step.start));
+            cuts.extend(attack.load.edges().into_iter().map(|edge| span.start + micros(edge)));
         }
         Grid::of(micros(self.pace.window), cuts)
     }
@@ -288,6 +304,26 @@ impl Plan {
     #[must_use]
     pub fn shard(&self, index: u32) -> Option<Shard> {
         Shard::new(index, self.workers)
+    }
+
+    /// What a worker sends of an attack; nothing in the closed model.
+    #[must_use]
+    pub fn arrivals(&self, attack: usize, shard: Shard) -> Option<Process> {
+        let Attack { load, arrivals, .. } = self.config.attacks().get(attack)?;
+        Process::of(load, *arrivals, shard, self.seed_of(attack))
+    }
+
+    /// Decides what is random in an attack.
+    #[must_use]
+    pub const fn seed_of(&self, attack: usize) -> u64 {
+        self.seed.wrapping_add(attack as u64)
+    }
+
+    /// The most connections that a worker may have for an attack.
+    #[must_use]
+    pub fn connections_of(&self, attack: &Attack, shard: Shard) -> u32 {
+        let own = attack.connections.map_or(u32::MAX, |whole| shard.part_of(whole.get()));
+        own.min(self.connections.get())
     }
 
     /// When the load must begin at the latest, counted from where a round begins
@@ -407,11 +443,22 @@ fn arrivals_or_users(attack: &Attack) -> u64 {
     }
 }
 
-/// As many workers as the load needs, and no more than the place has cores or
-/// the load has arrivals.
+/// The first attack with fewer connections than there are workers.
+fn attack_short_of_connections(config: &Config, workers: NonZeroU32) -> Option<PlanError> {
+    config.attacks().iter().find_map(|attack| {
+        let connections = attack.connections.filter(|connections| *connections < workers)?.get();
+        let attack = attack.name.clone();
+        Some(PlanError::MoreWorkersThanConnections { attack, connections, workers: workers.get() })
+    })
+}
+
+/// As many workers as the load needs, and no more than the place has cores, the
+/// load has arrivals, or an attack has connections.
 fn auto_workers(config: &Config, place: &Place, arrivals: u64) -> NonZeroU32 {
     let needed = workers_for(config, place);
-    let bounded = needed.min(u64::from(place.cores.get())).min(arrivals).max(1);
+    let connections = config.attacks().iter().filter_map(|attack| attack.connections).min();
+    let most = connections.map_or(u64::MAX, |connections| u64::from(connections.get()));
+    let bounded = needed.min(u64::from(place.cores.get())).min(arrivals).min(most).max(1);
     NonZeroU32::new(u32::try_from(bounded).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
@@ -455,6 +502,16 @@ fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: No
             "the peak of the load would keep {needed} workers busy, and there are {workers}; the report will say whether they kept up"
         ));
     }
+    let sockets = u64::from(connections.get()) * u64::from(workers.get());
+    for attack in config.attacks() {
+        let asked = u64::from(attack.connections.map_or(0, NonZeroU32::get).max(attack.warm_up));
+        if asked > sockets {
+            warnings.push(format!(
+                "attack {:?} asks for {asked} connections, and the workers can have {sockets} in all",
+                attack.name
+            ));
+        }
+    }
     let users: u64 = config
         .attacks()
         .iter()
@@ -463,7 +520,6 @@ fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: No
             _ => None,
         })
         .sum();
-    let sockets = u64::from(connections.get()) * u64::from(workers.get());
     if users > sockets {
         warnings.push(format!("{users} users share {sockets} connections; users will wait for one"));
     }

@@ -19,9 +19,11 @@
 //! `n mod N`, whatever `N` is.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::load::Load;
+use crate::mix::SplitMix64;
 use crate::units::Rate;
 
 /// Unit-microseconds in one request, twice over: see the module's formula.
@@ -106,6 +108,11 @@ impl Schedule {
             Load::Constant { rate, duration } => vec![(*duration, *rate, *rate)],
             Load::Ramp { from, to, over, hold } => vec![(*over, *from, *to), (*hold, *to, *to)],
             Load::Steps { rates, each } => rates.iter().map(|rate| (*each, *rate, *rate)).collect(),
+            Load::Burst { base, peak, warm, spike, recover, times } => {
+                let once = [(*spike, *peak, *peak), (*recover, *base, *base)];
+                let bursts = std::iter::repeat_n(once, times.get() as usize).flatten();
+                std::iter::once((*warm, *base, *base)).chain(bursts).collect()
+            }
             Load::Users { .. } => return None,
         };
         let mut stretches = Vec::with_capacity(lines.len());
@@ -133,13 +140,49 @@ impl Schedule {
     /// attack's start; all of them once it is over.
     #[must_use]
     pub fn due_before(&self, offset: u64) -> u64 {
-        let index = self.stretches.partition_point(|stretch| stretch.start <= offset);
-        let Some(stretch) = index.checked_sub(1).map(|index| &self.stretches[index]) else { return 0 };
-        let t = (offset - stretch.start).min(stretch.len);
-        let len = i128::from(stretch.len);
-        let twice = stretch.before * len + stretch.area(t);
+        let (twice, len) = self.before(offset);
         let arrivals = (twice + TWO_Q * len - 1).div_euclid(TWO_Q * len);
         u64::try_from(arrivals).unwrap_or(u64::MAX)
+    }
+
+    /// Twice the arrivals before `offset`, in unit-microseconds, as a fraction: its
+    /// numerator and its denominator.
+    fn before(&self, offset: u64) -> (i128, i128) {
+        let index = self.stretches.partition_point(|stretch| stretch.start <= offset);
+        let Some(stretch) = index.checked_sub(1).map(|index| &self.stretches[index]) else { return (0, 1) };
+        let t = (offset - stretch.start).min(stretch.len);
+        let len = i128::from(stretch.len);
+        (stretch.before * len + stretch.area(t), len)
+    }
+
+    /// The same, down to a whole unit-microsecond.
+    fn whole_before(&self, offset: u64) -> i128 {
+        let (twice, len) = self.before(offset);
+        twice.div_euclid(len)
+    }
+
+    /// How many arrivals a stretch holds on average, in microseconds from the
+    /// attack's start: the integral of the rate.
+    #[must_use]
+    pub fn expected(&self, stretch: Range<u64>) -> f64 {
+        let twice = self.whole_before(stretch.end) - self.whole_before(stretch.start);
+        twice as f64 / TWO_Q as f64
+    }
+
+    /// An instant of a stretch, in microseconds from the attack's start, drawn with
+    /// the rate as its density; `None` where nothing is ever due. A second of the
+    /// highest rate is below 2⁶³ of what is drawn from.
+    pub fn at_random(&self, stretch: Range<u64>, random: &mut SplitMix64) -> Option<Duration> {
+        let first = self.whole_before(stretch.start);
+        let weight =
+            u64::try_from(self.whole_before(stretch.end) - first).ok().filter(|weight| *weight > 0)?;
+        self.reached(first + i128::from(random.below(weight)))
+    }
+
+    /// How long it lasts, in microseconds.
+    #[must_use]
+    pub const fn duration(&self) -> u64 {
+        self.duration
     }
 
     /// All arrivals.
@@ -152,7 +195,11 @@ impl Schedule {
     /// not so many.
     #[must_use]
     pub fn due(&self, n: u64) -> Option<Duration> {
-        let target = TWO_Q * i128::from(n);
+        self.reached(TWO_Q * i128::from(n))
+    }
+
+    /// When twice the arrivals, in unit-microseconds, have come to `target`.
+    fn reached(&self, target: i128) -> Option<Duration> {
         let index = self.stretches.partition_point(|stretch| stretch.before + stretch.whole() <= target);
         let stretch = self.stretches.get(index)?;
         let nanos = stretch.start * 1000 + stretch.reach(target - stretch.before);
@@ -195,6 +242,13 @@ impl Shard {
     #[must_use]
     pub fn first_from(self, n: u64) -> u64 {
         self.share_of(n) * u64::from(self.of.get()) + u64::from(self.index)
+    }
+
+    /// Its part of a number of things, such as connections, that are shared out as
+    /// evenly as whole numbers are: all parts together are the whole.
+    #[must_use]
+    pub fn part_of(self, whole: u32) -> u32 {
+        whole / self.of + u32::from(self.index < whole % self.of)
     }
 
     /// The distance between two arrivals of this shard.
@@ -289,6 +343,27 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_comes_and_goes_as_often_as_it_says() {
+        // 10/s for 2 s, then twice 100/s for 0.5 s and 10/s for 3 s.
+        let load = Load::Burst {
+            base: rate("10/s"),
+            peak: rate("100/s"),
+            warm: seconds(2),
+            spike: Duration::from_millis(500),
+            recover: seconds(3),
+            times: NonZeroU32::new(2).unwrap(),
+        };
+        assert_eq!(load.duration(), seconds(9));
+        let schedule = Schedule::of(&load).unwrap();
+        assert_eq!(schedule.total(), 20 + 2 * (50 + 30));
+        assert_eq!(schedule.due(20), Some(seconds(2)));
+        assert_eq!(schedule.due(21), Some(Duration::from_millis(2010)));
+        assert_eq!(schedule.due_before(5_500_000), 100);
+        assert_eq!(schedule.due(101), Some(Duration::from_millis(5510)));
+        assert!((schedule.expected(2_000_000..6_000_000) - 130.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn the_largest_legal_load_stays_exact() {
         let month = seconds(30 * 86_400);
         let load = Load::Ramp { from: rate("1000000/s"), to: Rate::ZERO, over: month, hold: Duration::ZERO };
@@ -317,5 +392,8 @@ mod tests {
         assert_eq!(shard.first_from(3), 7);
         assert_eq!(shard.first_from(2), 2);
         assert!(Shard::new(5, NonZeroU32::new(5).unwrap()).is_none());
+        // 12 connections for 5 workers.
+        let parts = (0..5).map(|index| Shard::new(index, NonZeroU32::new(5).unwrap()).unwrap().part_of(12));
+        assert_eq!(parts.collect::<Vec<_>>(), [3, 3, 2, 2, 2]);
     }
 }

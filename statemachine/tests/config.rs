@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use deathstar_statemachine::arrivals::Spacing;
 use deathstar_statemachine::config::problem::{Invalid, Shape};
 use deathstar_statemachine::config::{
     self, Attack, Carrier, Config, ConfigError, Order, RawConfig, Request, Workers,
@@ -17,12 +18,13 @@ use deathstar_statemachine::units::Rate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const EXAMPLES: [(&str, &str); 5] = [
+const EXAMPLES: [(&str, &str); 6] = [
     ("quickstart", include_str!("../../client/examples/quickstart.yaml")),
     ("checkout", include_str!("../../client/examples/checkout.yaml")),
     ("users", include_str!("../../client/examples/users.yaml")),
     ("steps", include_str!("../../client/examples/steps.yaml")),
     ("secrets", include_str!("../../client/examples/secrets.yaml")),
+    ("burst", include_str!("../../client/examples/burst.yaml")),
 ];
 
 fn no_files(file: &str) -> Result<Vec<u8>, String> {
@@ -145,6 +147,27 @@ fn every_profile_reads() {
     );
     assert_eq!(steps.attacks()[0].slo.len(), 1);
     assert_eq!(steps.attacks()[1].slo.len(), 2, "the config's promise and its own");
+
+    let burst = &read(EXAMPLES[5].1).attacks()[0].clone();
+    assert_eq!(
+        burst.load,
+        Load::Burst {
+            base: Rate::per_second(100),
+            peak: Rate::per_second(1000),
+            warm: Duration::from_secs(10),
+            spike: Duration::from_secs(5),
+            recover: Duration::from_secs(15),
+            times: NonZeroU32::new(3).unwrap(),
+        }
+    );
+    assert_eq!(
+        (burst.arrivals, burst.connections, burst.warm_up),
+        (Spacing::Poisson, NonZeroU32::new(200), 50)
+    );
+    let once = "name: t\nattacks: [{name: a, url: http://h/, load: {burst: {base: 1/s, peak: 5/s, warm: 1s, spike: 1s, recover: 2s}}}]";
+    let once = only_attack(once);
+    assert_eq!(once.load.duration(), Duration::from_secs(4));
+    assert_eq!((once.arrivals, once.connections, once.warm_up), (Spacing::Even, None, 0));
 
     let from_nothing =
         "name: t\nattacks: [{name: a, url: http://h/, load: {ramp: {from: 0/s, to: 5/s, over: 1s}}}]";
@@ -385,8 +408,8 @@ fn a_wrong_shape_is_told_with_its_place_and_a_suggestion() {
         (attack("url: http://h/\njson: .inf"), "line 6 column 11: value `.inf` is not a finite number".to_owned()),
         ("name: x\nattacks: [{ name: a, load: { constant: { rate: 1/s } } }]\n".to_owned(), "line 2 column 40: attacks[0].load.constant: constant needs \"for\"".to_owned()),
         ("name: x\nattacks: [{ name: a, load: { constant: 5/s } }]\n".to_owned(), "line 2 column 40: attacks[0].load.constant: expected the fields rate, for, found the text \"5/s\"".to_owned()),
-        ("name: x\nattacks: [{ name: a, load: {} }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, users, found none".to_owned()),
-        ("name: x\nattacks: [{ name: a, load: { ramp: {}, steps: {} } }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, users, found ramp and steps".to_owned()),
+        ("name: x\nattacks: [{ name: a, load: {} }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, burst, users, found none".to_owned()),
+        ("name: x\nattacks: [{ name: a, load: { ramp: {}, steps: {} } }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, burst, users, found ramp and steps".to_owned()),
         ("name: x\nattacks: [{ name: a, load: { rmap: {} } }]\n".to_owned(), "line 2 column 30: attacks[0].load: unknown field \"rmap\" in load; did you mean \"ramp\"?".to_owned()),
         ("name: x\nattacks: [{ name: a, load: steps }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected the fields of steps, found the word alone".to_owned()),
     ] {
@@ -438,6 +461,42 @@ fn the_line_is_shown_with_a_caret_below_it() {
 }
 
 #[test]
+fn what_an_attack_asks_of_connections_and_arrivals_must_fit() {
+    let burst = |fields: &str| {
+        format!("name: t\nattacks:\n  - name: a\n    url: http://h/\n    load: {{ burst: {{ {fields} }} }}\n")
+    };
+    let users = "name: t\nattacks:\n  - { name: a, url: http://h/, arrivals: poisson, load: { users: { count: 5, for: 1s } } }\n";
+    for (text, told) in [
+        (
+            attack("url: http://h/\nconnections: 0"),
+            "number of connections 0 is out of range; write 1 to 1000000",
+        ),
+        (attack("url: http://h/\nwarm_up: 1000001"), "number of connections 1000001 is out of range"),
+        (
+            attack("url: http://h/\nconnections: 5\nwarm_up: 6"),
+            "6 connections to warm up are more than the attack may have; the limit is 5 (connections)",
+        ),
+        (attack("url: http://h/\nengine: rich\nwarm_up: 6"), "warm_up needs the fast one"),
+        (attack("url: http://h/\narrivals: uniform"), "\"uniform\""),
+        (users.to_owned(), "arrivals needs an open load, such as constant"),
+        (
+            burst("base: 5/s, peak: 5/s, warm: 1s, spike: 1s, recover: 1s"),
+            "a burst from 5/s to 5/s is none; write a peak above the base",
+        ),
+        (burst("base: 5/s, peak: 9/s, warm: 1s, spike: 0s, recover: 1s"), "no time at all"),
+        (
+            burst("base: 5/s, peak: 9/s, warm: 1s, spike: 1s, recover: 1s, times: 1001"),
+            "number of peaks 1001 is out of range; write 1 to 1000",
+        ),
+        (burst("base: 5/s, peak: 9/s, warm: 1s, spike: 10d, recover: 10d, times: 2"), "the limit is 30d"),
+        (burst("base: 5/s, peak: 9/s"), "warm"),
+    ] {
+        let refusal = refused(&text);
+        assert!(refusal.contains(told), "{text}{refusal}");
+    }
+}
+
+#[test]
 fn what_is_planned_is_refused_as_such() {
     let top = |field: &str| format!("{}{field}\n", attack("url: http://h/"));
     let load =
@@ -448,16 +507,12 @@ fn what_is_planned_is_refused_as_such() {
         (top("seed: 5"), "seed", 6),
         (top("resources: []"), "resources", 6),
         (top("autoscaling: { peak: 5/s }"), "autoscaling", 6),
-        (attack("url: http://h/\nconnections: 5"), "connections", 6),
-        (attack("url: http://h/\nwarm_up: 5s"), "warm_up", 6),
-        (attack("url: http://h/\narrivals: poisson"), "arrivals", 6),
         (attack("url: http://h/\ndata: skus.csv"), "data", 6),
         (attack("url: http://h/\nresources: []"), "resources", 6),
         (attack("scenario: []"), "scenario", 5),
         (attack("url: http://h/\nexpect: { status: 200, within: 5s }"), "within", 6),
-        (load("burst: { base: 100/s, peak: 2000/s }"), "burst", 5),
         (load("search: { from: 50/s, up_to: 20000/s }"), "search", 5),
-        (load("constant: { rate: 1/s, for: 1s }, burst: {}"), "burst", 5),
+        (load("constant: { rate: 1/s, for: 1s }, search: {}"), "search", 5),
     ] {
         let told = refused(&text);
         assert!(told.starts_with(&format!("  line {line} column ")), "{told}");
@@ -933,7 +988,7 @@ fn an_invalid_config_cannot_arrive_as_a_message() {
         error.to_string(),
         "  attacks[0].rate: arrival rate 0/s never sends anything; write at least 1/h"
     );
-    message["attacks"][0]["burst"] = json!({});
+    message["attacks"][0]["search"] = json!({});
     assert!(serde_json::from_value::<Config>(message).is_err());
 }
 
@@ -1074,6 +1129,8 @@ fn what_is_wrong_does_not_fit_the_schema() {
         attack("requests: [{ get: http://h/, weight: 0 }]"),
         attack("requests: [{ get: items }]"),
         "name: t\nattacks: [{ name: a, url: http://h/, load: { burst: {} } }]\n".to_owned(),
+        attack("url: http://h/\narrivals: uniform"),
+        attack("url: http://h/\nconnections: 0"),
         "name: t\nattacks: [{ name: a, url: http://h/, load: { constant: { rate: 500, for: 1s } } }]\n"
             .to_owned(),
         format!("{}workers: 0\n", attack("url: http://h/")),
@@ -1095,7 +1152,7 @@ fn the_schema_explains_every_field_and_knows_none_that_is_planned() {
     let schema = config::schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     let text = schema.to_string();
-    for planned in ["burst", "search", "scenario", "within", "warm_up", "\"null\""] {
+    for planned in ["search", "scenario", "within", "\"null\""] {
         assert!(!text.contains(planned), "{planned}");
     }
     let mut objects = vec![("config".to_owned(), &schema)];

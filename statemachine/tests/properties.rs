@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use deathstar_statemachine::arrivals::{Arrival, Process, Spacing};
 use deathstar_statemachine::histogram::Histogram;
 use deathstar_statemachine::load::Load;
 use deathstar_statemachine::schedule::{Schedule, Shard, micros};
@@ -50,6 +51,16 @@ fn open_load() -> impl Strategy<Value = Load> {
             hold: Duration::ZERO
         }),
         (prop::collection::vec(rate(), 1..6), short()).prop_map(|(rates, each)| Load::Steps { rates, each }),
+        (rate(), rate(), short(), short(), short(), 1_u32..4).prop_map(
+            |(base, peak, warm, spike, recover, times)| Load::Burst {
+                base,
+                peak,
+                warm,
+                spike,
+                recover,
+                times: NonZeroU32::new(times).unwrap(),
+            }
+        ),
     ]
 }
 
@@ -148,6 +159,24 @@ proptest! {
         }
     }
 
+    /// Whatever a worker begins with, it sends the same from there on, and counting
+    /// agrees with sending.
+    #[test]
+    fn a_worker_may_begin_at_any_instant(
+        load in open_load(), workers in 1_u32..5, at in 0_u64..6_000_000, until in 0_u64..6_000_000, poisson in any::<bool>(),
+    ) {
+        let spacing = if poisson { Spacing::Poisson } else { Spacing::Even };
+        let shard = Shard::new(workers - 1, NonZeroU32::new(workers).unwrap()).unwrap();
+        let process = Process::of(&load, spacing, shard, 3).unwrap();
+        let all: Vec<Arrival> = process.since(0).collect();
+        prop_assert!(all.iter().all(|arrival| arrival.due < load.duration()));
+        let is_later = |arrival: &&Arrival| micros(arrival.due) >= at;
+        let rest: Vec<Arrival> = all.iter().filter(is_later).copied().collect();
+        prop_assert_eq!(process.since(at).collect::<Vec<_>>(), rest.clone());
+        let within = rest.iter().filter(|arrival| micros(arrival.due) < until).count();
+        prop_assert_eq!(process.due_within(at..until), within as u64);
+    }
+
     /// Due times never go back, never leave the load, and agree with the count
     /// of arrivals before any instant.
     #[test]
@@ -176,6 +205,11 @@ proptest! {
                 f64::midpoint(from, to) * over.as_secs_f64() + to * hold.as_secs_f64()
             }
             Load::Steps { rates, each } => rates.iter().map(|rate| rate.as_per_second() * each.as_secs_f64()).sum(),
+            Load::Burst { base, peak, warm, spike, recover, times } => {
+                let (base, peak) = (base.as_per_second(), peak.as_per_second());
+                let once = peak * spike.as_secs_f64() + base * recover.as_secs_f64();
+                base * warm.as_secs_f64() + once * f64::from(times.get())
+            }
             Load::Users { .. } => unreachable!("an open load"),
         };
         let total = Schedule::of(&load).unwrap().total() as f64;

@@ -133,10 +133,8 @@ fn a_bad_config_is_refused_before_anything_is_made() {
         (and("stop_if: rate < 10 for 5s"), &["line 7", "stop_if"]),
         // Planned.
         (one("data: users.csv"), &["line 7", "\"data\" is not yet supported"]),
-        (one("connections: 5"), &["line 7", "\"connections\" is not yet supported"]),
         (one("scenario: []"), &["line 7", "\"scenario\" is not yet supported"]),
         (load("{ search: { from: 1/s } }"), &["line 5", "\"search\" is not yet supported"]),
-        (load("{ burst: { base: 1/s } }"), &["line 5", "\"burst\" is not yet supported"]),
         (and("tags: [a]"), &["line 7", "\"tags\" is not yet supported"]),
         (and("seed: 7"), &["line 7", "\"seed\" is not yet supported"]),
         (one("expect: { within: 1s }"), &["line 7", "\"within\" is not yet supported"]),

@@ -174,6 +174,13 @@ fn describe(load: &Load) -> String {
             let rates: Vec<String> = rates.iter().map(ToString::to_string).collect();
             format!("{}, each for {}", rates.join(", "), display_duration(*each))
         }
+        Load::Burst { base, peak, warm, spike, recover, times } => format!(
+            "{base} for {}, then {} of {peak} for {}, each followed by {base} for {}",
+            display_duration(*warm),
+            counted(u64::from(times.get()), "peak"),
+            display_duration(*spike),
+            display_duration(*recover)
+        ),
         Load::Users { count, ramp, duration } => {
             let ramp = if ramp.is_zero() {
                 String::new()

@@ -22,10 +22,11 @@ use super::raw::{
 };
 use super::target::{self, Base, Written};
 use super::{
-    Attack, Carrier, Config, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_HEADERS, MAX_NAME,
-    MAX_REGIONS, MAX_REQUESTS, MAX_RULES, MAX_STEPS, MAX_THINK, MAX_TIMEOUT, MAX_TOTAL_WEIGHT, MAX_USERS,
-    MAX_WEIGHT, MAX_WORKERS, Order, Request, Workers, header,
+    Attack, Carrier, Config, DEFAULT_MEMORY_MB, DEFAULT_TIMEOUT, MAX_ATTACKS, MAX_BURSTS, MAX_CONNECTIONS,
+    MAX_HEADERS, MAX_NAME, MAX_REGIONS, MAX_REQUESTS, MAX_RULES, MAX_STEPS, MAX_THINK, MAX_TIMEOUT,
+    MAX_TOTAL_WEIGHT, MAX_USERS, MAX_WEIGHT, MAX_WORKERS, Order, Request, Workers, header,
 };
+use crate::arrivals::Spacing;
 use crate::load::{Load, Think};
 use crate::secret::{self, Reference, Secret, Segment, Text, Values};
 use crate::slo::{Rule, StopIf};
@@ -252,6 +253,9 @@ impl Check<'_> {
             self.at_most(&path, timeout, MAX_TIMEOUT)
         });
         let think = self.think(path, raw);
+        self.arrivals(path, raw);
+        let connections = self.connections(&path.field("connections"), raw.connections);
+        let warm_up = self.warm_up(&path.field("warm_up"), raw);
         let own = self.rules(&path.field("slo"), &raw.slo, promises);
         let requests = self.requests_of(path, raw);
         Some(Attack {
@@ -259,6 +263,9 @@ impl Check<'_> {
             load: load?,
             requests,
             timeout: timeout?,
+            arrivals: raw.arrivals,
+            connections: connections?,
+            warm_up: warm_up?,
             think,
             slo: promises.iter().chain(&own).map(|(_, rule)| rule.clone()).collect(),
         })
@@ -340,6 +347,25 @@ impl Check<'_> {
                     .collect();
                 Some(Load::Steps { rates: valid.into_iter().collect::<Option<_>>()?, each: each? })
             }
+            RawLoad::Burst { base, peak, warm, spike, recover, times } => {
+                let path = path.field("burst");
+                let (base_text, peak_text) = (base, peak);
+                let base = self.positive_rate(&path.field("base"), base);
+                let peak = self.positive_rate(&path.field("peak"), peak);
+                let warm = self.positive_duration(&path.field("warm"), warm);
+                let spike = self.positive_duration(&path.field("spike"), spike);
+                let recover = self.positive_duration(&path.field("recover"), recover);
+                let times = times.map_or(Some(NonZeroU32::MIN), |times| {
+                    self.whole(&path.field("times"), "number of peaks", times, MAX_BURSTS)
+                });
+                if base.zip(peak).is_some_and(|(base, peak)| base >= peak) {
+                    let (base, peak) = (base_text.0.clone(), peak_text.0.clone());
+                    self.note(&path, Invalid::FlatBurst { base, peak });
+                    return None;
+                }
+                let (base, peak, warm) = (base?, peak?, warm?);
+                Some(Load::Burst { base, peak, warm, spike: spike?, recover: recover?, times: times? })
+            }
             RawLoad::Users { count, ramp, duration } => {
                 let path = path.field("users");
                 let count = self.whole(&path.field("count"), "number of users", *count, u64::from(MAX_USERS));
@@ -363,6 +389,7 @@ impl Check<'_> {
             Some(RawLoad::Users { .. }) => None,
             Some(RawLoad::Ramp { .. }) => Some("ramp"),
             Some(RawLoad::Steps { .. }) => Some("steps"),
+            Some(RawLoad::Burst { .. }) => Some("burst"),
             Some(RawLoad::Constant { .. }) => Some("constant"),
             None => raw.rate.as_ref().map(|_| "constant"),
         };
@@ -388,6 +415,29 @@ impl Check<'_> {
                 Think { min, max }
             }
         }
+    }
+
+    fn arrivals(&mut self, path: &Path, raw: &RawAttack) {
+        if raw.arrivals != Spacing::Even && matches!(raw.load, Some(RawLoad::Users { .. })) {
+            self.note(&path.field("arrivals"), Invalid::ArrivalsInClosedModel);
+        }
+    }
+
+    /// Nothing when it is wrong, and nothing in it when it is not limited.
+    fn connections(&mut self, path: &Path, number: Option<u64>) -> Option<Option<NonZeroU32>> {
+        let Some(number) = number else { return Some(None) };
+        self.whole(path, "number of connections", number, MAX_CONNECTIONS).map(Some)
+    }
+
+    fn warm_up(&mut self, path: &Path, raw: &RawAttack) -> Option<u32> {
+        let warm_up = self.connections(path, raw.warm_up)?.map_or(0, NonZeroU32::get);
+        if warm_up > 0 && Carrier::of(raw.engine) == Carrier::Rich {
+            self.note(path, Invalid::WarmUpOfRich);
+        }
+        if let Some(limit) = raw.connections.filter(|limit| u64::from(warm_up) > *limit) {
+            self.note(path, Invalid::WarmUpOverLimit { warm_up, limit });
+        }
+        Some(warm_up)
     }
 
     fn requests_of(&mut self, path: &Path, raw: &RawAttack) -> Vec<Request> {

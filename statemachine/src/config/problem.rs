@@ -366,6 +366,14 @@ pub enum Invalid {
         /// As written.
         to: String,
     },
+    /// A peak that is none.
+    #[error("a burst from {base} to {peak} is none; write a peak above the base")]
+    FlatBurst {
+        /// As written.
+        base: String,
+        /// As written.
+        peak: String,
+    },
     /// A duration of zero.
     #[error("a duration of {0} is no time at all; write at least 1us")]
     ZeroDuration(String),
@@ -432,6 +440,22 @@ pub enum Invalid {
     /// Pauses in the open model.
     #[error("only virtual users pause; think needs a load of users, and this one is {0}")]
     ThinkInOpenModel(&'static str),
+    /// Arrivals in the closed model.
+    #[error("virtual users send when they are answered; arrivals needs an open load, such as constant")]
+    ArrivalsInClosedModel,
+    /// More connections to begin with than there may be.
+    #[error(
+        "{warm_up} connections to warm up are more than the attack may have; the limit is {limit} (connections)"
+    )]
+    WarmUpOverLimit {
+        /// As written.
+        warm_up: u32,
+        /// As written.
+        limit: u64,
+    },
+    /// The general HTTP client opens connections when it sends.
+    #[error("the rich engine opens connections only to send; warm_up needs the fast one")]
+    WarmUpOfRich,
     /// The range is upside down.
     #[error("the shortest pause, {min}, is longer than the longest, {max}")]
     ThinkOrder {

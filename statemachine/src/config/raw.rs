@@ -14,7 +14,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::json::Json;
-use super::{Engine, MAX_ATTACKS, MAX_REQUESTS, Order};
+use super::{Engine, MAX_ATTACKS, MAX_BURSTS, MAX_CONNECTIONS, MAX_REQUESTS, Order};
+use crate::arrivals::Spacing;
 
 /// A DeathStar config: the targets of an attack, the load on each, and the
 /// promises they must keep.
@@ -102,6 +103,20 @@ pub struct RawAttack {
     /// How long a request may take from when it is sent; 30s by default, at most 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationText>,
+    /// How requests of an open load follow each other: `even` (the default), or
+    /// `poisson`, at random as those of many independent callers do.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub arrivals: Spacing,
+    /// The most connections at once, over all workers: requests that find all of them
+    /// busy wait, and their wait counts. By default as many as workers can have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS), example = 64)]
+    pub connections: Option<u64>,
+    /// How many connections are opened before the first request is due, over all
+    /// workers; none by default. Only with the fast engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_CONNECTIONS), example = 64)]
+    pub warm_up: Option<u64>,
     /// What sends the requests: `fast`, a transport of our own for HTTP/1.1 and TLS;
     /// `rich`, a general HTTP client that costs several times the CPU; by default
     /// `auto`, the fast one for all that it can send.
@@ -234,6 +249,23 @@ pub enum RawLoad {
         rates: Vec<RateText>,
         /// How long each step lasts.
         each: DurationText,
+    },
+    /// A low rate, and sudden peaks in it.
+    Burst {
+        /// The rate before the first peak and after each.
+        base: RateText,
+        /// The rate of a peak, above `base`.
+        peak: RateText,
+        /// How long `base` lasts before the first peak.
+        warm: DurationText,
+        /// How long a peak lasts.
+        spike: DurationText,
+        /// How long `base` lasts after each peak.
+        recover: DurationText,
+        /// How many peaks there are; 1 by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1, max = MAX_BURSTS))]
+        times: Option<u64>,
     },
     /// Virtual users that loop, each waiting for its answer.
     Users {

@@ -22,22 +22,9 @@ use super::tree::{Key, Node, Value};
 const PLANNED: &[(&[&str], &[&str])] = &[
     (
         &["a config", "an attack"],
-        &[
-            "arrivals",
-            "autoscaling",
-            "burst",
-            "connections",
-            "coverage",
-            "data",
-            "resources",
-            "scenario",
-            "search",
-            "seed",
-            "tags",
-            "warm_up",
-        ],
+        &["autoscaling", "burst", "coverage", "data", "resources", "scenario", "search", "seed", "tags"],
     ),
-    (&["load"], &["burst", "search"]),
+    (&["load"], &["search"]),
     (&["expect"], &["within"]),
 ];
 

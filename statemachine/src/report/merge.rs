@@ -10,6 +10,7 @@ use super::{
     Arrivals, AttackReport, Bytes, Column, Coverage, CurvePoint, Generator, Lag, Measured, Moment, Phase,
     Rates, Report, Round, SCHEMA, SliceEnd, Stop, Times, Verdict, judge,
 };
+use crate::arrivals::Spacing;
 use crate::config::Request;
 use crate::histogram::Histogram;
 use crate::ids::SliceId;
@@ -53,6 +54,8 @@ pub struct Merge<'a> {
     /// Of slices that never ended: where their last window ended, and how much
     /// they covered, in microseconds.
     dead: HashMap<(u32, u32, u32), (u64, u64)>,
+    /// By attack: what the windows of those slices counted as due.
+    seen_of_dead: Vec<u64>,
     pacing_lag: Histogram,
     send_lag: Histogram,
     windows: u64,
@@ -90,6 +93,7 @@ impl<'a> Merge<'a> {
             plan,
             rounds,
             dead: HashMap::new(),
+            seen_of_dead: vec![0; attacks.len()],
             pacing_lag: Histogram::window(),
             send_lag: Histogram::window(),
             windows: 0,
@@ -127,6 +131,9 @@ impl<'a> Merge<'a> {
         for series in &window.series {
             let now = self.now.attacks.entry(series.attack as usize);
             now.or_insert_with(Tally::window).add(&series.tally);
+            if !ended && let Some(seen) = self.seen_of_dead.get_mut(series.attack as usize) {
+                *seen += series.tally.scheduled;
+            }
             if !counted && let Some(total) = total_of(&mut self.totals, series.attack, series.request) {
                 total.add(&series.tally);
             }
@@ -286,13 +293,25 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Arrivals of an open attack that were due in the slices that ran.
-    fn scheduled(&self, schedule: &Schedule, span: Span, horizon: u64) -> u64 {
-        let mut scheduled = 0;
-        self.slices_due(horizon, |(_, shard, _), from, until| {
-            if let Some(shard) = self.plan.shard(shard) {
-                let due = |at: u64| shard.share_of(schedule.due_before(at.saturating_sub(span.start)));
-                scheduled += due(until) - due(from);
+    /// Arrivals of an attack that were due in the slices that ran, of which workers
+    /// counted `counted`. Even ones are computed. Poisson ones would have to be drawn
+    /// again, so there only slices that died are, and the others are believed.
+    fn scheduled(&self, index: usize, counted: u64, horizon: u64) -> u64 {
+        let attack = &self.plan.config.attacks()[index];
+        if !attack.load.is_open() {
+            return counted;
+        }
+        let drawn = attack.arrivals == Spacing::Poisson;
+        let span = self.spans[index];
+        let mut scheduled = if drawn { counted.saturating_sub(self.seen_of_dead[index]) } else { 0 };
+        self.slices_due(horizon, |key, from, until| {
+            let (_, shard, _) = key;
+            if (!drawn || !self.ends.contains_key(&key))
+                && let Some(shard) = self.plan.shard(shard)
+                && let Some(arrivals) = self.plan.arrivals(index, shard)
+            {
+                let offset = |at: u64| at.saturating_sub(span.start);
+                scheduled += arrivals.due_within(offset(from)..offset(until));
             }
         });
         scheduled
@@ -304,8 +323,7 @@ impl<'a> Merge<'a> {
         let run_for = span.end.min(horizon).saturating_sub(span.start);
         let mut all = Tally::total();
         self.totals[index].iter().for_each(|tally| all.add(tally));
-        let scheduled = Schedule::of(&attack.load)
-            .map_or(all.scheduled, |schedule| self.scheduled(&schedule, span, horizon));
+        let scheduled = self.scheduled(index, all.scheduled, horizon);
         let request =
             |(request, tally): (&Request, &Tally)| measured(&request.name, tally, tally.scheduled, run_for);
         AttackReport {
