@@ -46,9 +46,9 @@ pub(crate) async fn handle(ports: &impl Ports, input: PlanInput) -> Result<PlanO
 
 fn refused(error: &PlanError) -> TaskError {
     match error {
-        PlanError::MoreWorkersThanArrivals { .. } | PlanError::References(_) => {
-            TaskError::BadConfig(error.to_string())
-        }
+        PlanError::MoreWorkersThanArrivals { .. }
+        | PlanError::MoreWorkersThanConnections { .. }
+        | PlanError::References(_) => TaskError::BadConfig(error.to_string()),
         PlanError::OverBudget { .. }
         | PlanError::TooManyWorkers { .. }
         | PlanError::TooFewSockets { .. }

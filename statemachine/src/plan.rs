@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::arrivals::Process;
-use crate::config::{Attack, Config, Order, Workers};
+use crate::config::{Attack, Carrier, Config, Order, Workers};
 use crate::cost::display_usd;
 use crate::ids::RunId;
 use crate::load::Load;
@@ -317,6 +317,15 @@ impl Plan {
     #[must_use]
     pub const fn seed_of(&self, attack: usize) -> u64 {
         self.seed.wrapping_add(attack as u64)
+    }
+
+    /// The most connections that a worker may have through a carrier. A plan that needs
+    /// both gives each half: neither can close an idle connection of the other.
+    #[must_use]
+    pub fn connections_by(&self, carrier: Carrier) -> u32 {
+        let mut others = self.config.attacks().iter().flat_map(|attack| &attack.requests);
+        let alone = others.all(|request| request.carrier == carrier);
+        if alone { self.connections.get() } else { (self.connections.get() / 2).max(1) }
     }
 
     /// The most connections that a worker may have for an attack.

@@ -201,6 +201,8 @@ pub struct Generator {
     pub in_flight_max: u64,
     /// The most descriptors open in one process.
     pub sockets_max: Option<u32>,
+    /// Arrivals that were dropped for the generator's own reasons.
+    pub unsent: u64,
     /// How many workers would have kept up, when these did not.
     pub workers_needed: Option<u32>,
 }
@@ -307,6 +309,11 @@ pub struct Measured {
     pub service_time_ms: Times,
     /// From intended to done, of failed requests.
     pub failure_time_ms: Times,
+    /// How long connections took to open: part of the service time of those requests
+    /// that had one opened.
+    pub connect_time_ms: Times,
+    /// How long TLS took on them, likewise.
+    pub tls_time_ms: Times,
     /// Responses by status.
     pub status_codes: BTreeMap<String, u64>,
     /// (failed + timed out + dropped) ÷ (scheduled − lost), 0–1.

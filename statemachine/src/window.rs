@@ -134,6 +134,10 @@ pub struct Tally {
     pub service_time: Histogram,
     /// From intended to done, of failed requests.
     pub failure_time: Histogram,
+    /// How long a connection took to open, of requests that had one opened.
+    pub connect_time: Histogram,
+    /// How long TLS took on it, of the same.
+    pub tls_time: Histogram,
 }
 
 impl Tally {
@@ -163,6 +167,8 @@ impl Tally {
             response_time: empty.clone(),
             service_time: empty.clone(),
             failure_time: empty.clone(),
+            connect_time: empty.clone(),
+            tls_time: empty.clone(),
         }
     }
 
@@ -189,6 +195,12 @@ impl Tally {
             self.service_time.record(timing.service_time());
         }
         self.in_time += u64::from(in_time && outcome.is_answer());
+    }
+
+    /// Counts what opening a connection for a request took; of a kept one, nothing.
+    pub fn opened(&mut self, connect: Option<Duration>, tls: Option<Duration>) {
+        connect.into_iter().for_each(|took| self.connect_time.record(took));
+        tls.into_iter().for_each(|took| self.tls_time.record(took));
     }
 
     /// All failed requests, whatever the class.
@@ -227,6 +239,8 @@ impl Tally {
         self.response_time.add(&other.response_time);
         self.service_time.add(&other.service_time);
         self.failure_time.add(&other.failure_time);
+        self.connect_time.add(&other.connect_time);
+        self.tls_time.add(&other.tls_time);
     }
 }
 
@@ -244,7 +258,8 @@ pub struct Series {
 /// How the generator itself was doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// Lateness of our own making: from intended until a connection was asked for.
+    /// Lateness of our own making: from intended until a connection was asked for,
+    /// and from when one that was waited for became free until it was used.
     pub pacing_lag: Histogram,
     /// From intended until sent: pacing lag and the wait for a free connection.
     pub send_lag: Histogram,
@@ -255,6 +270,9 @@ pub struct Health {
     pub in_flight: u32,
     /// Descriptors that the process had open, sockets among them.
     pub sockets: Option<u32>,
+    /// Arrivals that were dropped for our own reasons: the worker was late by more
+    /// than it may be, or the machine had no socket left.
+    pub unsent: u64,
 }
 
 impl Health {
@@ -267,6 +285,7 @@ impl Health {
             cpu_ratio: None,
             in_flight: 0,
             sockets: None,
+            unsent: 0,
         }
     }
 }

@@ -375,6 +375,47 @@ fn a_promise_that_broke_while_the_generator_was_limited_is_open() {
     );
 }
 
+/// However few they are: each counts as an error of the target.
+#[test]
+fn what_we_could_not_send_is_not_the_targets_failure() {
+    for (unsent, verdict) in [(0, Verdict::Failed), (1, Verdict::Inconclusive)] {
+        let mut table = Table::new(plan(&["errors <= 0"]));
+        table.ended(0, 0, 10 * S, vec![series(0, 0, 500, &[(499, OK, 10), (1, Outcome::Dropped, 0)])]);
+        table.ended(1, 0, 10 * S, good(500));
+        table.saw(0, 0, S, good(50), Health { unsent, ..health(1, 0.2) });
+        let report = table.report();
+        assert_eq!((report.generator.unsent, report.generator.limited), (unsent, unsent > 0));
+        assert_eq!(report.verdict, verdict, "{:?}", report.reasons);
+        if unsent > 0 {
+            let said = "1 requests were due and never sent, since a worker was late by more than a second or had no socket left; 3 workers would do";
+            assert_eq!(report.reasons.last().map(String::as_str), Some(said));
+        }
+    }
+}
+
+/// Worker 0 counted what it drew; worker 1 died after a second, and what it would
+/// have drawn is lost.
+#[test]
+fn poisson_arrivals_of_a_dead_worker_are_drawn_again() {
+    let attack =
+        "  - { name: home, url: 'http://127.0.0.1:1/', rate: 100/s, duration: 10s, arrivals: poisson }\n";
+    let plan = plan_of("", attack, 600);
+    let due: Vec<u64> = (0..2)
+        .map(|shard| plan.arrivals(0, plan.shard(shard).unwrap()).unwrap().since(0).count() as u64)
+        .collect();
+    let first = plan.arrivals(0, plan.shard(1).unwrap()).unwrap();
+    let first = first.since(0).filter(|arrival| arrival.due < Duration::from_secs(1)).count() as u64;
+    // Five standard deviations of 500.
+    assert!(due.iter().all(|due| due.abs_diff(500) <= 112), "{due:?}");
+    let mut table = Table::new(plan);
+    table.ended(0, 0, 10 * S, good(due[0]));
+    table.saw(1, 0, S, good(first), health(1, 0.2));
+    let report = table.report();
+    let arrivals = report.attacks[0].all.arrivals;
+    assert_eq!((arrivals.scheduled, arrivals.completed), (due[0] + due[1], due[0] + first));
+    assert_eq!(arrivals.lost, due[1] - first);
+}
+
 #[test]
 fn a_promise_that_held_although_the_generator_was_limited_holds() {
     let report = late_windows(2, "p99 < 1s");

@@ -135,7 +135,8 @@ fn check(measured: &Value) {
     let judged = scheduled - lost;
     let ratio = (judged > 0).then(|| (failed + timed_out + dropped) as f64 / judged as f64);
     assert_eq!(measured["error_ratio"].as_f64(), ratio, "{measured:#}");
-    for times in ["response_time_ms", "service_time_ms", "failure_time_ms"] {
+    for times in ["response_time_ms", "service_time_ms", "failure_time_ms", "connect_time_ms", "tls_time_ms"]
+    {
         let times = &measured[times];
         let known: Vec<f64> = ["min", "p50", "p90", "p95", "p99", "p999", "p9999", "max"]
             .iter()

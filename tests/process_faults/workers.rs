@@ -66,7 +66,7 @@ impl Bench {
         let embedded = Embedded::with_transport(table, machine::place(), limits, move |plan| {
             let worker = workers.fetch_add(1, Ordering::Relaxed);
             Ok(Faulty {
-                rich: Rich::new(plan.connections.get())?,
+                rich: Rich::new()?,
                 fails_at: fails_at(worker),
                 exchanges: AtomicU64::new(0),
                 sent: Arc::clone(&count),

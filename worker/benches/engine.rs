@@ -16,10 +16,8 @@ use deathstar_statemachine::schedule::Schedule;
 use deathstar_statemachine::table::rows::split_window;
 use deathstar_statemachine::units::Rate;
 use deathstar_statemachine::window::{Grid, Outcome, Timing, Window};
-use deathstar_worker::recorder::{Recorder, Slot, Traffic};
+use deathstar_worker::recorder::{Ended, Recorder, Slot, Traffic};
 use deathstar_worker::transport::fast::framer::Framer;
-
-const COMPLETED: Outcome = Outcome::Completed { status: 200 };
 
 /// A recorder of one attack with one request, for an hour.
 fn recorder() -> Recorder {
@@ -35,9 +33,16 @@ fn record(recorder: &mut Recorder, n: u64) {
     let sent = intended + Duration::from_micros(40 + n % 7);
     let took = Duration::from_micros(200 + (n * 7919) % 1000 * (1 + n % 3));
     recorder.scheduled(slot);
-    recorder.released(slot, sent.saturating_sub(intended));
-    let timing = Timing { intended, sent, done: sent + took };
-    recorder.ended(slot, COMPLETED, &timing, Traffic { sent: 60, received: 30 });
+    let ended = Ended {
+        outcome: Outcome::Completed { status: 200 },
+        timing: Timing { intended, sent, done: sent + took },
+        pacing_lag: sent.saturating_sub(intended),
+        unsent: false,
+        connect: None,
+        tls: None,
+        traffic: Traffic { sent: 60, received: 30 },
+    };
+    recorder.ended(slot, &ended);
 }
 
 /// A second at 10,000/s.

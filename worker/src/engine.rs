@@ -14,18 +14,22 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
+use deathstar_statemachine::arrivals::{Arrival, Process};
+use deathstar_statemachine::config::Carrier;
 use deathstar_statemachine::load::{Load, Think};
 use deathstar_statemachine::mix::{Mix, SplitMix64};
 use deathstar_statemachine::plan::{Plan, Span};
-use deathstar_statemachine::schedule::{Schedule, Shard, micros, user_start};
+use deathstar_statemachine::schedule::{Shard, micros, user_start};
 use deathstar_statemachine::window::{ErrorClass, Outcome, Series, Timing};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::clock::LoadClock;
+use crate::gate::{Gate, Pass};
 use crate::health::{CpuMeter, open_descriptors};
 use crate::pacer::Pacer;
-use crate::recorder::{Checkpoint, Recorder, Slot, Traffic, Versions};
+use crate::recorder::{Checkpoint, Ended, Recorder, Slot, Traffic, Versions};
 use crate::stop_rule::StopRule;
 use crate::transport::{Call, Reply, Transport, TransportError};
 
@@ -37,6 +41,13 @@ pub const STOP_GRACE: Duration = Duration::from_secs(1);
 /// the worker came late or its machine stood still, is dropped: to make up for
 /// more would be a burst that nobody asked for.
 pub const MAX_LATE: Duration = Duration::from_secs(1);
+
+/// How long before its load begins an attack opens its connections.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// How many connections are opened at once then: no more than any target's backlog
+/// holds.
+const WARM_UP_AT_ONCE: usize = 32;
 
 /// Arrivals that may leave in one go before answers are looked at, when the
 /// pacer is behind.
@@ -51,6 +62,7 @@ pub struct Engine<T: Transport> {
     slice: Span,
     transport: T,
     clock: LoadClock,
+    gate: Gate,
     /// By attack, by request.
     prepared: Vec<Vec<T::Prepared>>,
     recorder: RefCell<Recorder>,
@@ -85,6 +97,7 @@ impl<T: Transport + 'static> Engine<T> {
             .collect::<Result<Vec<Vec<_>>, _>>()?;
         let kinds: Vec<usize> = prepared.iter().map(Vec::len).collect();
         let recorder = RefCell::new(Recorder::new(plan.grid(), plan.spans(), slice.start, &kinds));
+        let gate = gate(&plan, shard, clock);
         let stop_rule = plan.config.stop_if().map(|stop_if| StopRule::new(stop_if.clone(), attacks.len()));
         Ok(Self {
             recorder,
@@ -97,6 +110,7 @@ impl<T: Transport + 'static> Engine<T> {
             slice,
             transport,
             clock,
+            gate,
             prepared,
         })
     }
@@ -169,21 +183,51 @@ impl<T: Transport + 'static> Engine<T> {
     }
 
     async fn attack(self: Rc<Self>, index: usize, span: Span) {
-        match Schedule::of(&self.plan.config.attacks()[index].load) {
-            Some(schedule) => self.open(index, span, &schedule).await,
+        self.warm_up(index, span).await;
+        match self.plan.arrivals(index, self.shard) {
+            Some(arrivals) => self.open(index, span, &arrivals).await,
             None => self.closed(index, span).await,
         }
     }
 
+    /// Opens an attack's connections shortly before its load begins, as many as are
+    /// free until then.
+    async fn warm_up(self: &Rc<Self>, index: usize, span: Span) {
+        let attack = &self.plan.config.attacks()[index];
+        let share = self.shard.part_of(attack.warm_up);
+        if share == 0 {
+            return;
+        }
+        let begin = Duration::from_micros(span.start.max(self.slice.start));
+        self.sleep_until_or_stop(begin.saturating_sub(WARM_UP)).await;
+        // Each is as good as one in use: together they are no more than there may be.
+        let passes: Vec<Pass<'_>> = (0..share).map_while(|_| self.gate.try_enter(index)).collect();
+        let count = passes.len();
+        let mut opening = JoinSet::new();
+        for first in 0..count.min(WARM_UP_AT_ONCE) {
+            let engine = Rc::clone(self);
+            opening.spawn_local(async move {
+                for number in (first..count).step_by(WARM_UP_AT_ONCE) {
+                    let requests = &engine.prepared[index];
+                    engine.transport.warm_up(&requests[number % requests.len()]).await;
+                }
+            });
+        }
+        tokio::select! {
+            () = join_all(&mut opening) => {}
+            // What is left ends as it is dropped.
+            () = self.sleep_until_or_stop(begin) => {}
+        }
+    }
+
     /// The open workload model.
-    async fn open(self: Rc<Self>, attack: usize, span: Span, schedule: &Schedule) {
+    async fn open(self: Rc<Self>, attack: usize, span: Span, arrivals: &Process) {
         let requests = &self.plan.config.attacks()[attack].requests;
-        let mut mix = Mix::new(requests, self.plan.seed.wrapping_add(attack as u64));
+        let mut mix = Mix::new(requests, self.plan.seed_of(attack));
         let mut sending = JoinSet::new();
-        let mut n = self.shard.first_from(schedule.due_before(self.slice.start.saturating_sub(span.start)));
         let mut pacer = Pacer::new(self.clock);
         let mut in_a_row = 0;
-        while let Some(due) = schedule.due(n) {
+        for Arrival { due, stream, number } in arrivals.since(self.slice.start.saturating_sub(span.start)) {
             let intended = Duration::from_micros(span.start) + due;
             while let Some(ended) = sending.try_join_next() {
                 rethrow(ended);
@@ -192,20 +236,18 @@ impl<T: Transport + 'static> Engine<T> {
             if micros(intended) >= self.until.get() {
                 break;
             }
-            let slot = Slot { attack, request: mix.pick(0, n), intended };
+            let slot = Slot { attack, request: mix.pick(stream, number), intended };
             self.recorder.borrow_mut().scheduled(slot);
             let late = self.clock.now().saturating_sub(intended);
             if late > MAX_LATE {
                 // The report must know that it was not the target's doing.
-                self.recorder.borrow_mut().released(slot, late);
-                self.drop_arrival(slot);
+                self.drop_arrival(slot, late, true);
             } else {
                 let send = Rc::clone(&self).send(slot);
                 sending.spawn_local(async {
                     send.await;
                 });
             }
-            n += self.shard.stride();
         }
         self.join_or_cut_off(&mut sending).await;
     }
@@ -256,7 +298,7 @@ impl<T: Transport + 'static> Engine<T> {
 
     async fn user(self: Rc<Self>, attack: usize, span: Span, user: u32, count: NonZeroU32, ramp: Duration) {
         let attack_config = &self.plan.config.attacks()[attack];
-        let seed = self.plan.seed.wrapping_add(attack as u64);
+        let seed = self.plan.seed_of(attack);
         let mut mix = Mix::new(&attack_config.requests, seed);
         let mut pauses = SplitMix64(seed ^ SplitMix64(u64::from(user)).next());
         let start = (span.start + user_start(user, count, ramp)).max(self.slice.start);
@@ -295,56 +337,58 @@ impl<T: Transport + 'static> Engine<T> {
     /// returns when it was known to have ended.
     fn send(self: Rc<Self>, slot: Slot) -> impl Future<Output = Duration> {
         let timeout = self.plan.config.attacks()[slot.attack].timeout;
-        let mut under_way = UnderWay { engine: self, slot, call: Call::new(timeout), ended: false };
+        let pacing_lag = Cell::new(Duration::ZERO);
+        let mut under_way =
+            UnderWay { engine: self, slot, call: Call::new(timeout), pacing_lag, ended: false };
         async move {
-            let engine = &under_way.engine;
-            let released = engine.clock.now();
-            engine.recorder.borrow_mut().released(slot, released.saturating_sub(slot.intended));
-            let prepared = &engine.prepared[slot.attack][slot.request];
-            let reply = engine.transport.exchange(prepared, &under_way.call).await;
-            let done = engine.clock.now();
-            under_way.end(Some(reply), done);
+            let end = under_way.exchange().await;
+            let done = under_way.engine.clock.now();
+            under_way.end(end, done);
             done
         }
     }
 
-    /// Counts how a request ended that was under way until `done`; without a reply,
-    /// it was cut off.
-    fn count(&self, slot: Slot, call: &Call, reply: Option<Reply>, mut done: Duration) {
-        let Some(sent) = call.sent() else { return self.drop_arrival(slot) };
+    /// Counts how a request ended that was under way until `done`.
+    fn count(&self, UnderWay { slot, call, pacing_lag, .. }: &UnderWay<T>, end: End, mut done: Duration) {
+        let (slot, pacing_lag) = (*slot, pacing_lag.get());
+        let Some(sent) = call.sent() else { return self.drop_arrival(slot, pacing_lag, false) };
         let sent = self.clock.offset_of(sent);
         let attack = &self.plan.config.attacks()[slot.attack];
-        let outcome = match reply {
-            Some(Reply::Response { status }) if attack.requests[slot.request].accepts(status) => {
+        let outcome = match end {
+            End::Replied(Reply::Response { status }) if attack.requests[slot.request].accepts(status) => {
                 Outcome::Completed { status }
             }
-            Some(Reply::Response { status }) => {
+            End::Replied(Reply::Response { status }) => {
                 Outcome::Failed { class: ErrorClass::Status, status: Some(status) }
             }
-            Some(Reply::Failed { class, status }) => Outcome::Failed { class, status },
-            Some(Reply::TimedOut) => {
+            End::Replied(Reply::Failed { class, status }) => Outcome::Failed { class, status },
+            End::Replied(Reply::TimedOut) => {
                 // Recorded at its timeout, not at when we came to notice.
                 done = sent + attack.timeout;
                 Outcome::TimedOut
             }
-            Some(Reply::NotSent) => return self.drop_arrival(slot),
-            None => Outcome::Failed { class: ErrorClass::Aborted, status: None },
+            End::Replied(Reply::NotSent) => return self.drop_arrival(slot, pacing_lag, true),
+            End::Unconnected | End::CutOff => Outcome::Failed { class: ErrorClass::Aborted, status: None },
         };
         let timing = Timing { intended: slot.intended, sent, done };
         let traffic = Traffic { sent: call.bytes_sent(), received: call.bytes_received() };
-        self.end(slot, outcome, &timing, traffic);
+        let (connect, tls) = (call.connect(), call.tls());
+        self.end(slot, &Ended { outcome, timing, pacing_lag, unsent: false, connect, tls, traffic });
     }
 
-    fn drop_arrival(&self, slot: Slot) {
+    /// Counts an arrival that never left, for our own reasons (`unsent`) or since no
+    /// connection became free.
+    fn drop_arrival(&self, slot: Slot, pacing_lag: Duration, unsent: bool) {
         let now = self.clock.now();
         let timing = Timing { intended: slot.intended, sent: now, done: now };
-        self.end(slot, Outcome::Dropped, &timing, Traffic::default());
+        let (outcome, traffic) = (Outcome::Dropped, Traffic::default());
+        self.end(slot, &Ended { outcome, timing, pacing_lag, unsent, connect: None, tls: None, traffic });
     }
 
-    fn end(&self, slot: Slot, outcome: Outcome, timing: &Timing, traffic: Traffic) {
-        self.recorder.borrow_mut().ended(slot, outcome, timing, traffic);
+    fn end(&self, slot: Slot, ended: &Ended) {
+        self.recorder.borrow_mut().ended(slot, ended);
         if let Some(rule) = self.stop_rule.borrow_mut().as_mut() {
-            rule.ended(slot.attack, outcome, timing);
+            rule.ended(slot.attack, ended.outcome, &ended.timing);
         }
     }
 
@@ -380,19 +424,63 @@ impl<T: Transport + 'static> Engine<T> {
     }
 }
 
+/// The gate to a worker's connections. Those of an attack are all by one carrier.
+fn gate(plan: &Plan, shard: Shard, clock: LoadClock) -> Gate {
+    const CARRIERS: [Carrier; 2] = [Carrier::Fast, Carrier::Rich];
+    let pools = CARRIERS.map(|carrier| plan.connections_by(carrier));
+    let attacks = plan.config.attacks().iter().map(|attack| {
+        let pool = attack.requests.first().map_or(0, |request| usize::from(request.carrier == CARRIERS[1]));
+        (pool, plan.connections_of(attack, shard))
+    });
+    Gate::new(clock, &pools, attacks)
+}
+
+/// How a request under way ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// The transport said how.
+    Replied(Reply),
+    /// No connection became free in time.
+    Unconnected,
+    /// We cut it off.
+    CutOff,
+}
+
 /// A request from when it is given to its task. One that is dropped before it ended
 /// was cut off, and is counted then: nothing due disappears.
 struct UnderWay<T: Transport + 'static> {
     engine: Rc<Engine<T>>,
     slot: Slot,
     call: Call,
+    /// How late it is by our own fault, as far as that is known.
+    pacing_lag: Cell<Duration>,
     ended: bool,
 }
 
 impl<T: Transport> UnderWay<T> {
-    fn end(&mut self, reply: Option<Reply>, done: Duration) {
+    /// Waits for a connection, no longer than the request may take, and sends it.
+    async fn exchange(&self) -> End {
+        let Self { engine, slot, call, pacing_lag, .. } = self;
+        let asked = engine.clock.now();
+        pacing_lag.set(asked.saturating_sub(slot.intended));
+        let _pass = match engine.gate.try_enter(slot.attack) {
+            Some(pass) => pass,
+            None => match timeout(call.timeout(), engine.gate.enter(slot.attack)).await {
+                Ok((pass, freed)) => {
+                    let unused = engine.clock.now().saturating_sub(freed);
+                    pacing_lag.set(pacing_lag.get() + unused);
+                    pass
+                }
+                Err(_) => return End::Unconnected,
+            },
+        };
+        let prepared = &engine.prepared[slot.attack][slot.request];
+        End::Replied(engine.transport.exchange(prepared, call).await)
+    }
+
+    fn end(&mut self, end: End, done: Duration) {
         self.ended = true;
-        self.engine.count(self.slot, &self.call, reply, done);
+        self.engine.count(self, end, done);
     }
 }
 
@@ -400,7 +488,7 @@ impl<T: Transport> Drop for UnderWay<T> {
     fn drop(&mut self) {
         // While a panic goes by, counts may be half made, and nobody reads them.
         if !self.ended && !std::thread::panicking() {
-            self.end(None, self.engine.clock.now());
+            self.end(End::CutOff, self.engine.clock.now());
         }
     }
 }

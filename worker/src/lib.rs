@@ -14,6 +14,7 @@
 pub mod aws;
 pub mod clock;
 pub mod engine;
+mod gate;
 pub mod handler;
 mod health;
 mod pacer;

@@ -64,6 +64,25 @@ pub struct Slot {
     pub intended: Duration,
 }
 
+/// How a request ended, and what is known of it beside its times.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub timing: Timing,
+    /// How late it was by our own fault.
+    pub pacing_lag: Duration,
+    /// Whether it was dropped for our own reasons.
+    pub unsent: bool,
+    /// How long its connection took to open, if one was opened for it,
+    pub connect: Option<Duration>,
+    /// and how long TLS took on that.
+    pub tls: Option<Duration>,
+    /// Its bytes.
+    pub traffic: Traffic,
+}
+
 /// Bytes of one request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traffic {
@@ -100,26 +119,26 @@ impl Recorder {
         open.tally(slot).scheduled += 1;
     }
 
-    /// Notes how late a request left, or was given up, by our own fault.
-    pub fn released(&mut self, slot: Slot, pacing_lag: Duration) {
-        self.window(micros(slot.intended)).window.health.pacing_lag.record(pacing_lag);
-    }
-
     /// Counts how a scheduled request ended.
-    pub fn ended(&mut self, slot: Slot, outcome: Outcome, timing: &Timing, traffic: Traffic) {
+    pub fn ended(&mut self, slot: Slot, ended: &Ended) {
+        let Ended { outcome, timing, traffic, .. } = ended;
         let load_end = Duration::from_micros(self.spans[slot.attack].end);
         let in_time = timing.done < load_end || timing.response_time() <= IN_TIME;
         self.in_flight = self.in_flight.saturating_sub(1);
         let count = |tally: &mut Tally| {
-            tally.record(outcome, timing, in_time);
+            tally.record(*outcome, timing, in_time);
+            tally.opened(ended.connect, ended.tls);
             tally.bytes_sent += traffic.sent;
             tally.bytes_received += traffic.received;
         };
         count(&mut self.totals[slot.attack][slot.request]);
         let open = self.window(micros(slot.intended));
         open.in_flight = open.in_flight.saturating_sub(1);
-        if outcome != Outcome::Dropped {
-            open.window.health.send_lag.record(timing.sent.saturating_sub(timing.intended));
+        let health = &mut open.window.health;
+        health.pacing_lag.record(ended.pacing_lag);
+        health.unsent += u64::from(ended.unsent);
+        if *outcome != Outcome::Dropped {
+            health.send_lag.record(timing.sent.saturating_sub(timing.intended));
         }
         count(open.tally(slot));
     }
@@ -269,11 +288,16 @@ mod tests {
         Slot { attack: 0, request: 0, intended: Duration::from_millis(ms) }
     }
 
-    fn timing(intended: u64, done: u64) -> Timing {
-        Timing {
-            intended: Duration::from_millis(intended),
-            sent: Duration::from_millis(intended),
-            done: Duration::from_millis(done),
+    fn ended(outcome: Outcome, intended: u64, done: u64) -> Ended {
+        let intended = Duration::from_millis(intended);
+        Ended {
+            outcome,
+            timing: Timing { intended, sent: intended, done: Duration::from_millis(done) },
+            pacing_lag: Duration::ZERO,
+            unsent: false,
+            connect: None,
+            tls: None,
+            traffic: Traffic::default(),
         }
     }
 
@@ -286,7 +310,7 @@ mod tests {
         assert_eq!((windows.len(), windows[0].series[0].tally.in_flight()), (2, 1));
         recorder.written(&versions);
         assert!(recorder.checkpoint(5_000_000).windows.is_empty(), "nothing changed");
-        recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 4100), Traffic::default());
+        recorder.ended(slot(100), &ended(Outcome::Completed { status: 200 }, 100, 4100));
         let (windows, versions) = recorder.checkpoint(5_000_000).split();
         assert_eq!((windows[0].at, windows[0].series[0].tally.completed), (0, 1));
         recorder.written(&versions);
@@ -297,7 +321,7 @@ mod tests {
     fn a_window_that_changed_while_it_was_written_is_written_again() {
         let mut recorder = recorder();
         recorder.scheduled(slot(100));
-        recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 110), Traffic::default());
+        recorder.ended(slot(100), &ended(Outcome::Completed { status: 200 }, 100, 110));
         recorder.cover(1_000_000);
         let (_, versions) = recorder.checkpoint(5_000_000).split();
         recorder.scheduled(slot(200));
@@ -309,7 +333,7 @@ mod tests {
     fn a_window_stays_as_long_as_an_arrival_of_it_may_come_late() {
         let mut recorder = recorder();
         recorder.scheduled(slot(100));
-        recorder.ended(slot(100), Outcome::Completed { status: 200 }, &timing(100, 110), Traffic::default());
+        recorder.ended(slot(100), &ended(Outcome::Completed { status: 200 }, 100, 110));
         recorder.hold(900_000);
         recorder.cover(2_000_000);
         let (_, versions) = recorder.checkpoint(2_000_000).split();
@@ -318,7 +342,7 @@ mod tests {
         recorder.scheduled(slot(900));
         let (windows, versions) = recorder.checkpoint(3_000_000).split();
         assert_eq!(windows[0].series[0].tally.scheduled, 2, "the first is still counted");
-        recorder.ended(slot(900), Outcome::Dropped, &timing(900, 3000), Traffic::default());
+        recorder.ended(slot(900), &ended(Outcome::Dropped, 900, 3000));
         recorder.written(&versions);
         let (_, versions) = recorder.checkpoint(3_000_000).split();
         recorder.written(&versions);
@@ -369,8 +393,7 @@ mod tests {
         let mut recorder = recorder();
         for (intended, done) in [(0, 1900), (1500, 2400), (500, 2100)] {
             recorder.scheduled(slot(intended));
-            let outcome = Outcome::Completed { status: 200 };
-            recorder.ended(slot(intended), outcome, &timing(intended, done), Traffic::default());
+            recorder.ended(slot(intended), &ended(Outcome::Completed { status: 200 }, intended, done));
         }
         // The third came after the end and 1.6 s late.
         assert_eq!(recorder.totals()[0].tally.in_time, 2);

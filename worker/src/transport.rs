@@ -31,8 +31,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// A request that may take `timeout` from when it is sent, and may wait as
-    /// long for a connection before.
+    /// A request that may take `timeout` from when it is sent.
     #[must_use]
     pub const fn new(timeout: Duration) -> Self {
         Self {
@@ -133,7 +132,7 @@ pub enum Reply {
     },
     /// The timeout passed after it was sent.
     TimedOut,
-    /// No connection was to be had in time; nothing was sent.
+    /// This machine has no socket left; nothing was sent.
     NotSent,
 }
 
@@ -147,7 +146,8 @@ pub struct TransportError {
     pub why: String,
 }
 
-/// Sends requests over connections of its own.
+/// Sends requests over connections of its own: one for each exchange under way. How
+/// many of those there may be is the caller's to say.
 pub trait Transport {
     /// A request compiled once, to be sent many times.
     type Prepared;
@@ -157,6 +157,12 @@ pub trait Transport {
     /// # Errors
     /// When this transport cannot send such a request.
     fn prepare(&self, request: &Request) -> Result<Self::Prepared, TransportError>;
+
+    /// Opens a connection for a request to come, if this transport can and the target
+    /// lets it. Dropping the future ends it.
+    fn warm_up(&self, _request: &Self::Prepared) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 
     /// Sends one request and reads the whole response. Dropping the future cuts
     /// the request off.

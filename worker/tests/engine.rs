@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use deathstar_statemachine::config::{Config, Request};
+use deathstar_statemachine::histogram::Histogram;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::plan::{Place, Plan, Span};
 use deathstar_statemachine::window::{ErrorClass, Tally};
@@ -105,6 +106,10 @@ struct Seen {
     /// When each request left, in microseconds from the start of the load.
     left_at: Vec<i128>,
     until: u64,
+    /// Of all windows.
+    pacing_lag: Histogram,
+    send_lag: Histogram,
+    unsent: u64,
 }
 
 /// Runs shard `index` of a plan to its end; `stop_after` stops it early.
@@ -132,9 +137,15 @@ where
     local.run_until(engine.run()).await;
     let mut tally = Tally::total();
     engine.totals().iter().for_each(|series| tally.add(&series.tally));
+    let (mut pacing_lag, mut send_lag, mut unsent) = (Histogram::window(), Histogram::window(), 0);
+    for window in engine.checkpoint().windows {
+        pacing_lag.add(&window.health.pacing_lag);
+        send_lag.add(&window.health.send_lag);
+        unsent += window.health.unsent;
+    }
     let until = engine.until();
     let left_at = left_at.borrow().clone();
-    Seen { tally, left_at, until }
+    Seen { tally, left_at, until, pacing_lag, send_lag, unsent }
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +303,9 @@ async fn a_worker_that_comes_late_drops_what_was_due_long_before() {
     assert_eq!((tally.scheduled, tally.dropped, tally.completed), (300, 50, 250));
     assert_eq!(left_at.borrow().len(), 250);
     assert!(tally.response_time.max_ms().unwrap() <= 1002.0, "what left late counts from when it was due");
-    let lag = &engine.checkpoint().windows[0].health.pacing_lag;
+    let health = &engine.checkpoint().windows[0].health;
+    assert_eq!(health.unsent, 50);
+    let lag = &health.pacing_lag;
     let max = lag.max_ms().unwrap();
     assert!((1490.0..=1505.0).contains(&max), "the generator was late, not the target: {max} ms");
 }
@@ -344,6 +357,66 @@ async fn a_stop_before_the_load_sends_nothing() {
         })
         .await;
     assert_eq!((engine.until(), left_at.borrow().len()), (0, 0));
+}
+
+/// 100/s over one connection on which each request takes 20 ms: they leave one
+/// after another, and wait as long as that takes.
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_connection_is_the_targets_and_not_ours() {
+    let load = "    rate: 100/s\n    duration: 1s\n    connections: 1\n";
+    let seen = run(plan(load, 1), 0, None, |_, _| answer_in(Duration::from_millis(20), OK)).await;
+    assert_eq!((seen.tally.scheduled, seen.tally.completed), (100, 100));
+    for (n, left_at) in (0_i128..).zip(&seen.left_at) {
+        let late = left_at - n * 20_000;
+        // A millisecond of tokio's timer each.
+        assert!((0..=1000 * (n + 1)).contains(&late), "request {n} left {late} µs late");
+    }
+    // The last was due at 990 ms, and left after 99 others of 20 ms.
+    let longest = seen.send_lag.max_ms().unwrap();
+    assert!((990.0..=1120.0).contains(&longest), "{longest}");
+    assert!(seen.pacing_lag.max_ms().unwrap() <= 1.5, "{:?}", seen.pacing_lag.max_ms());
+    assert!(seen.tally.response_time.max_ms().unwrap() >= 1010.0, "due at 990 ms, answered at 2 s");
+    assert!(seen.tally.service_time.max_ms().unwrap() <= 21.5);
+}
+
+/// A target that never answers holds the only connection for each timeout; who has
+/// waited for it as long is dropped, and that is not our doing.
+#[tokio::test(start_paused = true)]
+async fn an_arrival_waits_for_a_connection_no_longer_than_its_timeout() {
+    let load = "    rate: 100/s\n    duration: 1s\n    timeout: 95ms\n    connections: 1\n";
+    let seen = run(plan(load, 1), 0, None, |_, _| std::future::pending()).await;
+    let tally = &seen.tally;
+    assert_eq!((tally.scheduled, tally.ended()), (100, 100));
+    // One in 95 ms, of what is due within a second and may wait 95 ms more.
+    assert!((10..=12).contains(&tally.timed_out), "{}", tally.timed_out);
+    assert_eq!((tally.dropped, seen.unsent), (100 - tally.timed_out, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn workers_share_the_connections_of_an_attack() {
+    let load = "    rate: 1000/s\n    duration: 200ms\n    timeout: 10s\n    connections: 3\n";
+    for (index, connections) in [(0, 2), (1, 1)] {
+        let seen = run(plan(load, 2), index, None, |_, _| answer_in(Duration::from_secs(5), OK)).await;
+        let at_first = seen.left_at.iter().filter(|at| **at < 1_000_000).count();
+        assert_eq!(at_first, connections, "worker {index}");
+    }
+}
+
+/// Gaps of a Poisson process are as long as they vary: their standard deviation is
+/// their mean.
+#[tokio::test(start_paused = true)]
+async fn poisson_arrivals_leave_at_random() {
+    let load = "    rate: 50/s\n    duration: 40s\n    arrivals: poisson\n";
+    let mut seen = run(plan(load, 1), 0, None, |_, _| answer_in(Duration::from_millis(1), OK)).await;
+    let count = seen.tally.scheduled;
+    // Five standard deviations of 2,000.
+    assert!(count.abs_diff(2000) <= 224, "{count}");
+    assert_eq!((seen.tally.completed, seen.left_at.len() as u64), (count, count));
+    seen.left_at.sort_unstable();
+    let gaps: Vec<f64> = seen.left_at.windows(2).map(|two| (two[1] - two[0]) as f64 / 1000.0).collect();
+    let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+    let deviation = (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64).sqrt();
+    assert!((deviation / mean - 1.0).abs() < 0.12, "mean {mean} ms, standard deviation {deviation} ms");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::num::NonZeroU32;
 
+use deathstar_statemachine::arrivals::Spacing;
 use deathstar_statemachine::config::Carrier;
 use deathstar_statemachine::cost::display_usd;
 use deathstar_statemachine::load::Load;
@@ -45,6 +47,12 @@ struct AttackSummary {
     peak_rate: f64,
     peak_rate_per_worker: f64,
     timeout_s: f64,
+    /// How requests follow each other; nothing in the closed model.
+    arrivals: Option<Spacing>,
+    /// The most connections, over all workers, if the config says.
+    connections: Option<u32>,
+    /// How many of them are opened before the load begins.
+    warm_up: u32,
     /// What sends the requests; more than one where the requests differ.
     engines: Vec<&'static str>,
     mix: Vec<(String, u32)>,
@@ -69,6 +77,9 @@ impl Summary {
                 peak_rate,
                 peak_rate_per_worker: peak_rate / f64::from(plan.workers.get()),
                 timeout_s: attack.timeout.as_secs_f64(),
+                arrivals: attack.load.is_open().then_some(attack.arrivals),
+                connections: attack.connections.map(NonZeroU32::get),
+                warm_up: attack.warm_up,
                 engines: attack
                     .requests
                     .iter()
@@ -124,10 +135,13 @@ impl Summary {
         for attack in &self.attacks {
             let _ = writeln!(text, "\n{}  {}", attack.name, attack.describes);
             if let Some(requests) = attack.requests {
+                let random = attack.arrivals == Some(Spacing::Poisson);
                 let _ = writeln!(
                     text,
-                    "  {}, at most {} and {} a worker",
+                    "  {}{}, {} {} and {} a worker",
+                    if random { "about " } else { "" },
                     counted(requests, "request"),
+                    if random { "as a Poisson process of at most" } else { "at most" },
                     rate(attack.peak_rate),
                     rate(attack.peak_rate_per_worker)
                 );
@@ -140,6 +154,13 @@ impl Summary {
                 seconds(attack.timeout_s)
             );
             let _ = writeln!(text, "  engine: {}", attack.engines.join(" and "));
+            if let Some(connections) = attack.connections {
+                let _ = writeln!(text, "  at most {}", counted(u64::from(connections), "connection"));
+            }
+            if attack.warm_up > 0 {
+                let warm_up = counted(u64::from(attack.warm_up), "connection");
+                let _ = writeln!(text, "  {warm_up} opened before it begins");
+            }
             if attack.mix.len() > 1 {
                 let mix: Vec<String> = attack
                     .mix

@@ -102,9 +102,12 @@ fn times(text: &mut String, measured: &Measured, style: Style) {
     };
     row("response time", &measured.response_time_ms);
     row("service time", &measured.service_time_ms);
-    if measured.failure_time_ms.max.is_some() {
-        row("failed after", &measured.failure_time_ms);
-    }
+    let seldom = [
+        ("failed after", &measured.failure_time_ms),
+        ("connecting", &measured.connect_time_ms),
+        ("TLS handshake", &measured.tls_time_ms),
+    ];
+    seldom.into_iter().filter(|(_, times)| times.max.is_some()).for_each(|(name, times)| row(name, times));
 }
 
 fn distribution(text: &mut String, columns: &[Column], style: Style) {

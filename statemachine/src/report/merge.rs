@@ -64,6 +64,7 @@ pub struct Merge<'a> {
     /// By shard: sum of CPU ratios × length, and of lengths, in microseconds.
     cpu: HashMap<u32, (f64, f64)>,
     sockets_max: Option<u32>,
+    unsent: u64,
 }
 
 /// All windows that start at one instant.
@@ -101,6 +102,7 @@ impl<'a> Merge<'a> {
             busy_windows: 0,
             cpu: HashMap::new(),
             sockets_max: None,
+            unsent: 0,
         }
     }
 
@@ -165,6 +167,7 @@ impl<'a> Merge<'a> {
         self.send_lag.add(&health.send_lag);
         self.now.in_flight += u64::from(health.in_flight);
         self.sockets_max = self.sockets_max.max(health.sockets);
+        self.unsent += health.unsent;
         if health.pacing_lag.count() == 0 && health.cpu_ratio.is_none() {
             return;
         }
@@ -382,6 +385,13 @@ impl<'a> Merge<'a> {
             ));
             factor = factor.max(cpu_ratio.unwrap_or(1.0) / COMFORTABLE);
         }
+        // However few: each of them counts against the target's promises.
+        if self.unsent > 0 {
+            limits.push(format!(
+                "{} requests were due and never sent, since a worker was late by more than a second or had no socket left",
+                self.unsent
+            ));
+        }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -397,6 +407,7 @@ impl<'a> Merge<'a> {
             cpu_ratio,
             in_flight_max: self.in_flight_max,
             sockets_max: self.sockets_max,
+            unsent: self.unsent,
         }
     }
 }
@@ -447,6 +458,8 @@ fn measured(name: &str, tally: &Tally, scheduled: u64, run_for: u64) -> Measured
         response_time_ms: Times::of(&tally.response_time),
         service_time_ms: Times::of(&tally.service_time),
         failure_time_ms: Times::of(&tally.failure_time),
+        connect_time_ms: Times::of(&tally.connect_time),
+        tls_time_ms: Times::of(&tally.tls_time),
         status_codes: tally.status_codes.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
         error_ratio: error_ratio(tally),
         errors: tally.failed.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect(),

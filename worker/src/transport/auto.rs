@@ -1,8 +1,5 @@
 //! Both transports behind one: each request goes by what its config decided.
 
-use std::collections::BTreeSet;
-use std::num::NonZeroU32;
-
 use deathstar_statemachine::config::{Carrier, Request};
 use deathstar_statemachine::plan::Plan;
 
@@ -10,7 +7,7 @@ use super::fast::{Fast, FastRequest};
 use super::rich::{Rich, RichRequest};
 use super::{Call, Reply, Transport, TransportError};
 
-/// The transports that a plan needs, with its connections shared among them.
+/// The transports that a plan needs.
 #[derive(Debug)]
 pub struct Auto {
     fast: Fast,
@@ -28,18 +25,15 @@ pub enum AutoRequest {
 }
 
 impl Auto {
-    /// What a plan needs. A plan that needs both gives each half of its connections:
-    /// neither can close an idle connection of the other to make room.
+    /// What a plan needs.
     ///
     /// # Errors
     /// When TLS cannot be set up, for want of root certificates.
     pub fn new(plan: &Plan) -> Result<Self, TransportError> {
         let requests = plan.config.attacks().iter().flat_map(|attack| &attack.requests);
-        let carriers: BTreeSet<Carrier> = requests.map(|request| request.carrier).collect();
-        let share = if carriers.len() > 1 { plan.connections.get() / 2 } else { plan.connections.get() };
-        let share = NonZeroU32::new(share).unwrap_or(NonZeroU32::MIN).get();
-        let rich = carriers.contains(&Carrier::Rich).then(|| Rich::new(share)).transpose()?;
-        Ok(Self { fast: Fast::new(share), rich })
+        let is_rich = requests.map(|request| request.carrier).any(|carrier| carrier == Carrier::Rich);
+        let rich = if is_rich { Some(Rich::new()?) } else { None };
+        Ok(Self { fast: Fast::new(plan.connections_by(Carrier::Fast)), rich })
     }
 }
 
@@ -50,6 +44,12 @@ impl Transport for Auto {
         match (&self.rich, request.carrier) {
             (Some(rich), Carrier::Rich) => rich.prepare(request).map(Box::new).map(AutoRequest::Rich),
             _ => self.fast.prepare(request).map(AutoRequest::Fast),
+        }
+    }
+
+    async fn warm_up(&self, request: &AutoRequest) {
+        if let AutoRequest::Fast(request) = request {
+            self.fast.warm_up(request).await;
         }
     }
 

@@ -26,13 +26,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deathstar_statemachine::config::Request;
 use deathstar_statemachine::window::ErrorClass;
 use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::Host as UrlHost;
 
@@ -46,11 +46,25 @@ pub use host::ADDRESSES_LAST;
 /// How much is read at once.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// How long a connection may take to open before the load begins.
+const WARM_UP: Duration = Duration::from_secs(5);
+
+/// A connection that counts, until it is dropped.
+#[derive(Debug)]
+struct Open(Rc<Cell<u32>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 /// Sends requests over at most so many connections of its own.
 pub struct Fast {
-    permits: Semaphore,
-    /// Idle connections of all origins together.
-    idle: Cell<usize>,
+    /// The most connections, in use and idle.
+    most: u32,
+    /// Connections that are open, or being opened.
+    open: Rc<Cell<u32>>,
     origins: RefCell<Vec<Rc<Origin>>>,
     hosts: RefCell<HashMap<String, Rc<Host>>>,
     /// Set up for the first request that needs it.
@@ -105,8 +119,8 @@ impl Fast {
     #[must_use]
     pub fn trusting(connections: u32, roots: Vec<CertificateDer<'static>>) -> Self {
         Self {
-            permits: Semaphore::new(connections as usize),
-            idle: Cell::new(0),
+            most: connections,
+            open: Rc::default(),
             origins: RefCell::default(),
             hosts: RefCell::default(),
             tls: OnceCell::new(),
@@ -161,41 +175,25 @@ impl Fast {
         }
     }
 
-    /// Leave to use one connection, in the order of asking.
-    async fn permit(&self, call: &Call) -> Option<SemaphorePermit<'_>> {
-        if let Ok(permit) = self.permits.try_acquire() {
-            return Some(permit);
-        }
-        timeout(call.timeout(), self.permits.acquire()).await.ok()?.ok()
-    }
-
     /// The idle connection of an origin that was used last and is still good.
     fn idle_connection(&self, origin: &Origin) -> Option<Box<Connection>> {
         loop {
             let mut connection = origin.idle.borrow_mut().pop_back()?;
-            self.idle.set(self.idle.get() - 1);
             if connection.is_quiet(&mut self.buffer.borrow_mut()) {
                 return Some(connection);
             }
         }
     }
 
-    fn keep(&self, origin: &Origin, connection: Box<Connection>) {
-        origin.idle.borrow_mut().push_back(connection);
-        self.idle.set(self.idle.get() + 1);
-    }
-
-    /// Closes idle connections of other origins, the longest idle of each first,
-    /// until those in use and those idle are no more than there may be.
-    fn make_room(&self) {
-        while self.idle.get() > self.permits.available_permits() {
-            let origins = self.origins.borrow();
-            let Some(closed) = origins.iter().find_map(|origin| origin.idle.borrow_mut().pop_front()) else {
-                return;
-            };
-            self.idle.set(self.idle.get() - 1);
-            drop(closed);
+    /// Room for one connection more. When there are as many as there may be, an idle
+    /// one of another origin is closed, the longest idle.
+    fn room(&self) -> Option<Open> {
+        while self.open.get() >= self.most {
+            let idle = self.origins.borrow().iter().find_map(|origin| origin.idle.borrow_mut().pop_front());
+            drop(idle?);
         }
+        self.open.set(self.open.get() + 1);
+        Some(Open(Rc::clone(&self.open)))
     }
 
     /// Opens a connection, and notes how long that took.
@@ -205,7 +203,7 @@ impl Fast {
         call: &Call,
         deadline: Instant,
     ) -> Result<Box<Connection>, NoConnection> {
-        self.make_room();
+        let open = self.room().ok_or(NoConnection::NoSocket)?;
         let (stream, began) = origin.host.connect(origin.port, deadline).await?;
         let connected = clock::monotonic();
         call.mark_connected(connected.saturating_duration_since(began));
@@ -221,9 +219,9 @@ impl Fast {
                     })
                 })?;
                 call.mark_secured(clock::monotonic().saturating_duration_since(connected));
-                Connection::tls(stream, deadline)
+                Connection::tls(stream, open, deadline)
             }
-            _ => Connection::plain(stream, deadline),
+            _ => Connection::plain(stream, open, deadline),
         };
         Ok(Box::new(connection))
     }
@@ -240,8 +238,16 @@ impl Transport for Fast {
         Ok(FastRequest { bytes, origin, bodiless: request.method == "HEAD" })
     }
 
+    async fn warm_up(&self, request: &FastRequest) {
+        let call = Call::new(WARM_UP);
+        let deadline = clock::monotonic() + call.timeout();
+        // Why one cannot be opened is for the request to tell that needs it.
+        if let Ok(Ok(connection)) = timeout_at(deadline, self.open(&request.origin, &call, deadline)).await {
+            request.origin.idle.borrow_mut().push_back(connection);
+        }
+    }
+
     async fn exchange(&self, request: &FastRequest, call: &Call) -> Reply {
-        let Some(_permit) = self.permit(call).await else { return Reply::NotSent };
         let sent = clock::monotonic();
         let deadline = sent + call.timeout();
         let mut connection = if let Some(connection) = self.idle_connection(&request.origin) {
@@ -265,7 +271,7 @@ impl Transport for Fast {
         })
         .await;
         if connection.is_reusable() {
-            self.keep(&request.origin, connection);
+            request.origin.idle.borrow_mut().push_back(connection);
         }
         reply
     }

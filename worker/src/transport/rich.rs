@@ -15,17 +15,15 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Call, Reply, Transport, TransportError, wire};
 use crate::clock;
 
-/// Sends requests with reqwest, over at most so many connections.
+/// Sends requests with reqwest.
 #[derive(Debug)]
 pub struct Rich {
     client: reqwest::Client,
-    connections: Semaphore,
 }
 
 /// A request that reqwest has parsed, and its size on the wire. It may hold
@@ -42,19 +40,19 @@ impl fmt::Debug for RichRequest {
 }
 
 impl Rich {
-    /// A client with at most `connections` connections.
+    /// A client.
     ///
     /// # Errors
     /// When TLS cannot be set up, for want of root certificates.
-    pub fn new(connections: u32) -> Result<Self, TransportError> {
-        Self::trusting(connections, &[])
+    pub fn new() -> Result<Self, TransportError> {
+        Self::trusting(&[])
     }
 
     /// One that trusts these certificates besides what the machine trusts.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn trusting(connections: u32, roots: &[CertificateDer<'static>]) -> Result<Self, TransportError> {
+    pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<Self, TransportError> {
         let roots = roots.iter().filter_map(|root| reqwest::Certificate::from_der(root).ok());
         let client = reqwest::Client::builder()
             .tls_certs_merge(roots)
@@ -69,7 +67,7 @@ impl Rich {
                 what: "the HTTP client cannot start".to_owned(),
                 why: chain(&error),
             })?;
-        Ok(Self { client, connections: Semaphore::new(connections as usize) })
+        Ok(Self { client })
     }
 }
 
@@ -98,15 +96,8 @@ impl Transport for Rich {
     }
 
     async fn exchange(&self, request: &RichRequest, call: &Call) -> Reply {
-        let Ok(Ok(_connection)) = timeout(call.timeout(), self.connections.acquire()).await else {
-            return Reply::NotSent;
-        };
-        // Boxed only now: an arrival that waits for a connection stays small.
-        let attempt = Box::pin(async {
-            call.mark_sent(clock::monotonic(), request.bytes);
-            self.attempt(request, call).await
-        });
-        timeout(call.timeout(), attempt).await.unwrap_or(Reply::TimedOut)
+        call.mark_sent(clock::monotonic(), request.bytes);
+        timeout(call.timeout(), self.attempt(request, call)).await.unwrap_or(Reply::TimedOut)
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use deathstar_worker::clock;
 use deathstar_worker::transport::fast::Fast;
-use deathstar_worker::transport::rich::Rich;
 use deathstar_worker::transport::{Call, Reply, Transport};
 
 use crate::server::{Do, Server, settle};
-use crate::{Both, LONG, Seen, exchange, get, ok, on_a_paused_clock, on_one_thread, request};
+use crate::{Both, LONG, exchange, get, ok, on_one_thread, request};
 
 fn write(text: &str) -> Do {
     Do::Write(text.as_bytes().to_vec())
@@ -38,55 +37,33 @@ fn a_connection_that_ended_while_it_was_idle_is_not_written_to() {
     });
 }
 
-/// What a transport does with one connection and a target that does not answer.
-async fn three_at_once<T: Transport>(transport: &T) -> [(Seen, Duration); 3] {
-    let server = Server::start(vec![vec![Do::Read, Do::Hold]]).await;
-    let request = get(&server);
-    let began = clock::monotonic();
-    let ask = async |timeout: u64| {
-        let seen = exchange(transport, &request, Duration::from_millis(timeout)).await;
-        (seen, clock::monotonic() - began)
-    };
-    let (one, two, three) = tokio::join!(ask(100), ask(50), ask(150));
-    [one, two, three]
-}
-
+/// Whoever asks for more at once than there may be is refused, and nothing is sent.
 #[test]
-fn a_request_waits_for_a_connection_as_long_as_it_may_take() {
-    on_a_paused_clock(async {
-        let fast = three_at_once(&Fast::new(1)).await;
-        let rich = three_at_once(&Rich::new(1).unwrap()).await;
-        for ran in [fast, rich] {
-            let replies = ran.map(|(seen, _)| seen.reply);
-            assert_eq!(replies, [Reply::TimedOut, Reply::NotSent, Reply::TimedOut]);
-            assert_eq!(ran[1].0.sent, 0);
-            let took = ran.map(|(_, took)| took.as_millis());
-            // The third had to wait for the first, and its time counts from then.
-            for (took, expected) in took.into_iter().zip([100, 50, 250]) {
-                assert!((expected..=expected + 3).contains(&took), "{took} ms for {expected} ms");
-            }
-        }
+fn there_are_never_more_connections_than_there_may_be() {
+    on_one_thread(async {
+        let fast = Fast::new(1);
+        let server = Server::start(vec![vec![Do::Read, Do::Hold], vec![Do::Read, write(OK), Do::Hold]]).await;
+        let request = get(&server);
+        let ask = async |ms: u64| exchange(&fast, &request, Duration::from_millis(ms)).await;
+        let (first, second) = tokio::join!(ask(100), ask(50));
+        assert_eq!((first.reply, second.reply), (Reply::TimedOut, Reply::NotSent));
+        assert_eq!((second.sent, server.accepted()), (0, 1));
+        assert_eq!(ask(1000).await.reply, ok(200), "the first has made room");
     });
 }
 
-async fn in_line<T: Transport>(transport: &T) -> (Vec<String>, usize) {
-    let answer = [Do::Read, Do::Settle, write(OK)];
-    let server = Server::start(vec![answer.iter().cloned().cycle().take(15).collect()]).await;
-    let request = |n: usize| request(&format!("    url: http://{}/{n}\n", server.address));
-    let requests: Vec<_> = (1..=5).map(request).collect();
-    let ask = async |n: usize| exchange(transport, &requests[n], LONG).await;
-    tokio::join!(ask(0), ask(1), ask(2), ask(3), ask(4));
-    let order =
-        server.requests().iter().map(|request| String::from_utf8_lossy(&request[..6]).into()).collect();
-    (order, server.accepted())
-}
-
 #[test]
-fn those_who_wait_for_a_connection_are_served_in_turn() {
+fn a_connection_that_was_opened_before_is_there_for_the_first_request() {
     on_one_thread(async {
-        let order = ["GET /1", "GET /2", "GET /3", "GET /4", "GET /5"].map(String::from).to_vec();
-        assert_eq!(in_line(&Fast::new(1)).await, (order.clone(), 1));
-        assert_eq!(in_line(&Rich::new(1).unwrap()).await.0, order);
+        let fast = Fast::new(2);
+        let server = Server::start(vec![vec![Do::Read, write(OK), Do::Hold]]).await;
+        let prepared = fast.prepare(&get(&server)).unwrap();
+        fast.warm_up(&prepared).await;
+        settle().await;
+        assert_eq!((server.accepted(), server.requests().len()), (1, 0));
+        let call = Call::new(LONG);
+        assert_eq!(fast.exchange(&prepared, &call).await, ok(200));
+        assert_eq!((server.accepted(), call.connect()), (1, None));
     });
 }
 

@@ -111,7 +111,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        Self { fast: Fast::new(1000), rich: Rich::new(1000).unwrap() }
+        Self { fast: Fast::new(1000), rich: Rich::new().unwrap() }
     }
 
     /// What both agree on.

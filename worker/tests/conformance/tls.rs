@@ -47,7 +47,7 @@ impl Authority {
 
     fn both(&self) -> (Fast, Rich) {
         let roots = vec![self.root()];
-        (Fast::trusting(1000, roots.clone()), Rich::trusting(1000, &roots).unwrap())
+        (Fast::trusting(1000, roots.clone()), Rich::trusting(&roots).unwrap())
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::client::TlsStream;
 
+use super::Open;
 use super::framer::{Fault, Framer};
 use crate::clock;
 use crate::transport::{Call, Reply};
@@ -26,6 +27,8 @@ pub(super) struct Connection {
     /// request would cost more than looking, once in a timeout, whether the
     /// deadline has moved.
     timer: Pin<Box<Sleep>>,
+    /// Counts it among the open ones.
+    _open: Open,
 }
 
 #[derive(Debug)]
@@ -45,21 +48,22 @@ enum Writing {
 }
 
 impl Connection {
-    pub(super) fn plain(stream: TcpStream, deadline: Instant) -> Self {
-        Self::new(Stream::Plain(stream), deadline)
+    pub(super) fn plain(stream: TcpStream, open: Open, deadline: Instant) -> Self {
+        Self::new(Stream::Plain(stream), open, deadline)
     }
 
-    pub(super) fn tls(stream: TlsStream<TcpStream>, deadline: Instant) -> Self {
-        Self::new(Stream::Tls(Box::new(stream)), deadline)
+    pub(super) fn tls(stream: TlsStream<TcpStream>, open: Open, deadline: Instant) -> Self {
+        Self::new(Stream::Tls(Box::new(stream)), open, deadline)
     }
 
-    fn new(stream: Stream, deadline: Instant) -> Self {
+    fn new(stream: Stream, open: Open, deadline: Instant) -> Self {
         Self {
             stream,
             framer: Framer::new(),
             written: 0,
             writing: Writing::Done,
             timer: Box::pin(sleep_until(deadline)),
+            _open: open,
         }
     }
 
