@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::arrivals::Process;
-use crate::config::{Attack, Carrier, Config, Order, Workers};
+use crate::config::{Attack, Carrier, Config, DEFAULT_MEMORY_MB, Order, Workers};
 use crate::cost::display_usd;
 use crate::ids::RunId;
 use crate::load::Load;
@@ -471,12 +471,20 @@ fn auto_workers(config: &Config, place: &Place, arrivals: u64) -> NonZeroU32 {
     NonZeroU32::new(u32::try_from(bounded).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
+/// How many vCPUs a worker has: on Lambda they come with its memory, in proportion.
+/// It sends from one thread, so it has no use for more than one. See
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html>.
+fn vcpus(config: &Config, place: &Place) -> f64 {
+    if place.mode == "aws" { f64::from(config.memory_mb()) / f64::from(DEFAULT_MEMORY_MB) } else { 1.0 }
+}
+
 /// How many workers the peak of the load keeps busy, at the place's rate a
-/// worker, and one for every 1,000 users.
+/// worker, and one for every 1,000 users; more of those that have less than a vCPU.
 fn workers_for(config: &Config, place: &Place) -> u64 {
+    let vcpu = vcpus(config, place).min(1.0);
     let each = config.attacks().iter().map(|attack| match &attack.load {
-        Load::Users { count, .. } => f64::from(count.get()) / 1000.0,
-        load => load.peak_rate().as_per_second() / f64::from(place.rate_per_worker.get()),
+        Load::Users { count, .. } => f64::from(count.get()) / (1000.0 * vcpu),
+        load => load.peak_rate().as_per_second() / (f64::from(place.rate_per_worker.get()) * vcpu),
     });
     let busy = if config.order() == Order::Sequence { each.fold(0.0, f64::max) } else { each.sum() };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
@@ -509,6 +517,14 @@ fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: No
     if needed > u64::from(workers.get()) {
         warnings.push(format!(
             "the peak of the load would keep {needed} workers busy, and there are {workers}; the report will say whether they kept up"
+        ));
+    }
+    let vcpus = vcpus(config, place);
+    if vcpus >= 2.0 {
+        warnings.push(format!(
+            "a worker of {} MB has {vcpus:.1} vCPUs, and sends from one thread: {:.0} workers of {DEFAULT_MEMORY_MB} MB send more for the same price",
+            config.memory_mb(),
+            f64::from(workers.get()) * vcpus.floor()
         ));
     }
     let sockets = u64::from(connections.get()) * u64::from(workers.get());

@@ -9,6 +9,11 @@ use deathstar_statemachine::config::Config;
 use deathstar_statemachine::plan::{Place, Plan, PlanError};
 
 fn plan(mode: &str, head: &str, fields: &str) -> Result<Plan, PlanError> {
+    plan_at(100_000, mode, head, fields)
+}
+
+/// 1,000/s for 5 minutes, where a worker sends so many a second.
+fn plan_at(rate_per_worker: u32, mode: &str, head: &str, fields: &str) -> Result<Plan, PlanError> {
     let text = format!(
         "name: t\n{head}attacks:\n  - name: a\n    url: http://h/\n    rate: 1000/s\n    duration: 5m\n{fields}"
     );
@@ -17,7 +22,7 @@ fn plan(mode: &str, head: &str, fields: &str) -> Result<Plan, PlanError> {
     let place = Place {
         mode: mode.into(),
         cores: many,
-        rate_per_worker: many,
+        rate_per_worker: NonZeroU32::new(rate_per_worker).unwrap(),
         sockets: many,
         workers_share_process: false,
         workers_per_function: NonZeroU32::new(1000).unwrap(),
@@ -57,6 +62,48 @@ fn a_budget_below_the_estimate_is_refused_with_both() {
         format!("the run would cost about {cost:.4} USD; its budget is 1.00 USD (max_usd)")
     );
     assert!(plan("embedded", &format!("{workers}budget: {{ max_usd: 0 }}\n"), "").is_ok(), "costs nothing");
+}
+
+#[test]
+fn a_worker_sends_as_much_as_its_part_of_a_vcpu_lets_it_and_no_more_than_one() {
+    // Half a vCPU is 885 MB of 1,769, and sends 250/s of 500.
+    for (mode, memory, workers, warned) in [
+        ("aws", "1769MB", 2, false),
+        ("aws", "885MB", 4, false),
+        ("aws", "3000MB", 2, false),
+        ("aws", "3538MB", 2, true),
+        ("embedded", "885MB", 2, false),
+    ] {
+        let head = format!("workers: {{ count: auto, memory: {memory} }}\n");
+        let plan = plan_at(500, mode, &head, "").unwrap();
+        assert_eq!(plan.workers.get(), workers, "{memory}");
+        let warning = "a worker of 3538 MB has 2.0 vCPUs, and sends from one thread: 4 workers of 1769 MB send more for the same price";
+        assert_eq!(plan.warnings, if warned { vec![warning] } else { vec![] }, "{memory}");
+    }
+}
+
+#[test]
+fn connections_are_shared_out_and_bound_the_workers() {
+    let few = "    connections: 3\n    warm_up: 3\n";
+    assert_eq!(plan_at(100, "aws", "", few).unwrap().workers.get(), 3, "auto");
+    let error = plan("aws", "workers: 4\n", few).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "attack \"a\" may have 3 connections, too few for one each of 4 workers; raise connections or ask for fewer workers"
+    );
+    let plan = plan("aws", "workers: 2\n", few).unwrap();
+    let of = |shard| plan.connections_of(&plan.config.attacks()[0], plan.shard(shard).unwrap());
+    assert_eq!((of(0), of(1)), (2, 1));
+    // Without a limit, as many as the worker can have; with too high a one, too.
+    assert!(plan.warnings.is_empty());
+    let many = plan_at(500, "aws", "workers: 2\n", "    connections: 900000\n").unwrap();
+    let attack = &many.config.attacks()[0];
+    assert_eq!(many.connections_of(attack, many.shard(0).unwrap()), many.connections.get());
+    let sockets = many.connections.get() * 2;
+    assert_eq!(
+        many.warnings,
+        [format!("attack \"a\" asks for 900000 connections, and the workers can have {sockets} in all")]
+    );
 }
 
 #[test]

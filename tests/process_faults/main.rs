@@ -11,4 +11,5 @@ mod killed;
 mod memory;
 mod no_room;
 mod signals;
+mod starved;
 mod workers;
