@@ -199,7 +199,10 @@ impl<T: Transport + 'static> Engine<T> {
             return;
         }
         let begin = Duration::from_micros(span.start.max(self.slice.start));
-        self.sleep_until_or_stop(begin.saturating_sub(WARM_UP)).await;
+        // What begins sooner than that opens them now: the load itself may be ahead.
+        if let Some(before) = begin.checked_sub(WARM_UP) {
+            self.sleep_until_or_stop(before).await;
+        }
         // Each is as good as one in use: together they are no more than there may be.
         let passes: Vec<Pass<'_>> = (0..share).map_while(|_| self.gate.try_enter(index)).collect();
         let count = passes.len();

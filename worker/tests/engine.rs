@@ -44,6 +44,21 @@ struct Target<F> {
     start: Instant,
     behaviour: F,
     left_at: Rc<RefCell<Vec<i128>>>,
+    /// When each connection was opened beforehand, likewise.
+    warmed_up_at: Rc<RefCell<Vec<i128>>>,
+}
+
+impl<F> Target<F> {
+    fn new(start: Instant, behaviour: F) -> Self {
+        Self { start, behaviour, left_at: Rc::default(), warmed_up_at: Rc::default() }
+    }
+
+    /// Now, in microseconds from the start of the load.
+    fn now(&self) -> i128 {
+        let now = clock::monotonic();
+        let ahead = i128::try_from(self.start.saturating_duration_since(now).as_micros()).unwrap();
+        i128::try_from(now.saturating_duration_since(self.start).as_micros()).unwrap() - ahead
+    }
 }
 
 impl<F, A> Transport for Target<F>
@@ -57,12 +72,16 @@ where
         Ok(request.name.clone())
     }
 
+    async fn warm_up(&self, _: &String) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.warmed_up_at.borrow_mut().push(self.now());
+    }
+
     async fn exchange(&self, _: &String, call: &Call) -> Reply {
         let now = clock::monotonic();
-        let ahead = i128::try_from(self.start.saturating_duration_since(now).as_micros()).unwrap();
         let since = now.saturating_duration_since(self.start);
         let number = self.left_at.borrow().len();
-        self.left_at.borrow_mut().push(i128::try_from(since.as_micros()).unwrap() - ahead);
+        self.left_at.borrow_mut().push(self.now());
         call.mark_sent(now, 100);
         let answer = (self.behaviour)(number, since);
         tokio::time::timeout(call.timeout(), answer).await.unwrap_or(Reply::TimedOut)
@@ -105,6 +124,7 @@ struct Seen {
     tally: Tally,
     /// When each request left, in microseconds from the start of the load.
     left_at: Vec<i128>,
+    warmed_up_at: Vec<i128>,
     until: u64,
     /// Of all windows.
     pacing_lag: Histogram,
@@ -120,8 +140,8 @@ where
 {
     let start = clock::monotonic() + LEAD;
     let t0 = Wall.now() + LEAD;
-    let left_at = Rc::new(RefCell::new(Vec::new()));
-    let target = Target { start, behaviour, left_at: Rc::clone(&left_at) };
+    let target = Target::new(start, behaviour);
+    let (left_at, warmed_up_at) = (Rc::clone(&target.left_at), Rc::clone(&target.warmed_up_at));
     let slice = Span { start: 0, end: plan.load_end() };
     let shard = plan.shard(index).unwrap();
     let clock = LoadClock::new(&Wall, t0, Duration::ZERO);
@@ -144,8 +164,8 @@ where
         unsent += window.health.unsent;
     }
     let until = engine.until();
-    let left_at = left_at.borrow().clone();
-    Seen { tally, left_at, until, pacing_lag, send_lag, unsent }
+    let (left_at, warmed_up_at) = (left_at.take(), warmed_up_at.take());
+    Seen { tally, left_at, warmed_up_at, until, pacing_lag, send_lag, unsent }
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,8 +185,7 @@ async fn every_request_leaves_when_it_is_due_and_never_before() {
 async fn a_reference_is_never_sent_as_it_stands() {
     let plan = plan("    rate: 1/s\n    duration: 1s\n    headers: { x-a: '${env:A}' }\n", 1);
     let answer = |_, _| answer_in(Duration::from_millis(1), OK);
-    let target =
-        Target { start: clock::monotonic(), behaviour: answer, left_at: Rc::new(RefCell::new(Vec::new())) };
+    let target = Target::new(clock::monotonic(), answer);
     let (shard, slice) = (plan.shard(0).unwrap(), Span { start: 0, end: plan.load_end() });
     let clock = LoadClock::new(&Wall, Wall.now(), Duration::ZERO);
     let error = Engine::new(plan, shard, slice, target, clock).err().unwrap();
@@ -286,9 +305,8 @@ async fn a_stop_ends_the_load_and_gives_what_is_in_flight_a_grace() {
 async fn a_worker_that_comes_late_drops_what_was_due_long_before() {
     let plan = plan("    rate: 100/s\n    duration: 3s\n", 1);
     let start = clock::monotonic();
-    let left_at = Rc::new(RefCell::new(Vec::new()));
-    let behaviour = |_, _| answer_in(Duration::from_millis(1), OK);
-    let target = Target { start, behaviour, left_at: Rc::clone(&left_at) };
+    let target = Target::new(start, |_, _| answer_in(Duration::from_millis(1), OK));
+    let left_at = Rc::clone(&target.left_at);
     let slice = Span { start: 0, end: plan.load_end() };
     let shard = plan.shard(0).unwrap();
     let engine =
@@ -315,9 +333,8 @@ async fn a_worker_that_comes_late_drops_what_was_due_long_before() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_counts_the_arrival_of_its_own_instant() {
     let plan = plan("    rate: 100/s\n    duration: 2s\n", 1);
-    let left_at = Rc::new(RefCell::new(Vec::new()));
-    let behaviour = |_, _| answer_in(Duration::from_millis(1), OK);
-    let target = Target { start: clock::monotonic(), behaviour, left_at: Rc::clone(&left_at) };
+    let target = Target::new(clock::monotonic(), |_, _| answer_in(Duration::from_millis(1), OK));
+    let left_at = Rc::clone(&target.left_at);
     let slice = Span { start: 0, end: plan.load_end() };
     let shard = plan.shard(0).unwrap();
     let clock = LoadClock::new(&Wall, Wall.now(), Duration::ZERO);
@@ -343,9 +360,8 @@ async fn a_stop_counts_the_arrival_of_its_own_instant() {
 #[tokio::test(start_paused = true)]
 async fn a_stop_before_the_load_sends_nothing() {
     let plan = plan("    rate: 100/s\n    duration: 2s\n", 1);
-    let left_at = Rc::new(RefCell::new(Vec::new()));
-    let behaviour = |_, _| answer_in(Duration::from_millis(1), OK);
-    let target = Target { start: clock::monotonic() + LEAD, behaviour, left_at: Rc::clone(&left_at) };
+    let target = Target::new(clock::monotonic() + LEAD, |_, _| answer_in(Duration::from_millis(1), OK));
+    let left_at = Rc::clone(&target.left_at);
     let slice = Span { start: 0, end: plan.load_end() };
     let shard = plan.shard(0).unwrap();
     let clock = LoadClock::new(&Wall, Wall.now() + LEAD, Duration::ZERO);
@@ -390,6 +406,34 @@ async fn an_arrival_waits_for_a_connection_no_longer_than_its_timeout() {
     // One in 95 ms, of what is due within a second and may wait 95 ms more.
     assert!((10..=12).contains(&tally.timed_out), "{}", tally.timed_out);
     assert_eq!((tally.dropped, seen.unsent), (100 - tally.timed_out, 0));
+}
+
+/// 100 over two workers, each at 5 ms: 32 at once are 50 in two turns.
+#[tokio::test(start_paused = true)]
+async fn connections_are_opened_before_the_first_request_is_due() {
+    let load = "    rate: 10/s\n    duration: 1s\n    warm_up: 100\n";
+    let seen = run(plan(load, 2), 1, None, |_, _| answer_in(Duration::from_millis(1), OK)).await;
+    assert_eq!((seen.warmed_up_at.len(), seen.left_at.len()), (50, 5));
+    assert!(seen.warmed_up_at.iter().all(|at| *at < -50_000), "{:?}", seen.warmed_up_at);
+    // No more than there may be, and none once the load has begun.
+    let load = format!("{load}    connections: 900\n").replace("100\n", "900\n");
+    let seen = run(plan(&load, 1), 0, None, |_, _| answer_in(Duration::from_millis(1), OK)).await;
+    assert!((580..=640).contains(&seen.warmed_up_at.len()), "{}", seen.warmed_up_at.len());
+    assert!(seen.warmed_up_at.iter().all(|at| *at <= 0));
+    assert_eq!(seen.tally.completed, 10);
+}
+
+/// An attack that comes after another opens its own just before it begins.
+#[tokio::test(start_paused = true)]
+async fn a_later_attack_warms_up_shortly_before_it_begins() {
+    let load = "    rate: 1/s\n    duration: 10s\n  - { name: b, url: 'http://127.0.0.1:1/', rate: 1/s, duration: 1s, warm_up: 3 }\norder: sequence\n";
+    let seen = run(plan(load, 1), 0, None, |_, _| answer_in(Duration::from_millis(1), OK)).await;
+    assert_eq!(seen.warmed_up_at.len(), 3);
+    assert!(
+        seen.warmed_up_at.iter().all(|at| (8_000_000..8_100_000).contains(at)),
+        "{:?}",
+        seen.warmed_up_at
+    );
 }
 
 #[tokio::test(start_paused = true)]
