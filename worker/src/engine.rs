@@ -25,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::clock::LoadClock;
+use crate::clock::{self, LoadClock};
 use crate::gate::{Gate, Pass};
 use crate::health::{CpuMeter, open_descriptors};
 use crate::pacer::Pacer;
@@ -228,56 +228,70 @@ impl<T: Transport + 'static> Engine<T> {
         let requests = &self.plan.config.attacks()[attack].requests;
         let mut mix = Mix::new(requests, self.plan.seed_of(attack));
         let mut sending = JoinSet::new();
+        let idle = Rc::new(Idle::default());
         let mut pacer = Pacer::new(self.clock);
-        let mut in_a_row = 0;
+        let mut pace = Pace::default();
         for Arrival { due, stream, number } in arrivals.since(self.slice.start.saturating_sub(span.start)) {
             let intended = Duration::from_micros(span.start) + due;
-            while let Some(ended) = sending.try_join_next() {
-                rethrow(ended);
-            }
-            self.wait_until_due(intended, &mut pacer, &mut in_a_row).await;
+            // Only a panic ends one of them before its time.
+            sending.try_join_next().into_iter().for_each(rethrow);
+            self.wait_until_due(intended, &mut pacer, &mut pace).await;
             if micros(intended) >= self.until.get() {
                 break;
             }
             let slot = Slot { attack, request: mix.pick(stream, number), intended };
             self.recorder.borrow_mut().scheduled(slot);
-            let late = self.clock.now().saturating_sub(intended);
+            let late = pace.now.map_or(Duration::ZERO, |now| now.saturating_sub(intended));
             if late > MAX_LATE {
                 // The report must know that it was not the target's doing.
                 self.drop_arrival(slot, late, true);
+            } else if let Some(sender) = idle.take() {
+                sender.send(slot);
             } else {
-                let send = Rc::clone(&self).send(slot);
-                sending.spawn_local(async {
-                    send.await;
-                });
+                sending.spawn_local(Rc::clone(&self).sender(slot, Rc::clone(&idle)));
             }
         }
+        idle.close();
         self.join_or_cut_off(&mut sending).await;
+    }
+
+    /// Sends one arrival after another, each when it is given: a task for each would
+    /// cost as much as recording it.
+    async fn sender(self: Rc<Self>, first: Slot, idle: Rc<Idle>) {
+        let own = Rc::new(Sender::default());
+        let mut next = Some(first);
+        while let Some(slot) = next {
+            Rc::clone(&self).send(slot).await;
+            next = if idle.put(&own) { own.next().await } else { None };
+        }
     }
 
     /// Sleeps until an arrival is due, unless the load ends or is stopped before;
     /// when the pacer is behind, lets answers be read now and then.
-    async fn wait_until_due(&self, intended: Duration, pacer: &mut Pacer, in_a_row: &mut u32) {
+    async fn wait_until_due(&self, intended: Duration, pacer: &mut Pacer, pace: &mut Pace) {
         if micros(intended) >= self.until.get() {
             return;
         }
         pacer.note(intended);
-        let ahead = self.clock.is_ahead(intended);
-        *in_a_row = if ahead { 0 } else { *in_a_row + 1 };
-        if !ahead && !(*in_a_row).is_multiple_of(BATCH) {
+        let is_due = pace.now.is_some_and(|now| intended <= now);
+        let ahead = !is_due && self.clock.is_ahead(intended);
+        pace.in_a_row = if ahead { 0 } else { pace.in_a_row + 1 };
+        if ahead || pace.in_a_row.is_multiple_of(BATCH) {
+            // What is due next is counted when it leaves, which may be late.
+            self.recorder.borrow_mut().hold(micros(intended));
+            if ahead {
+                tokio::select! {
+                    () = pacer.sleep_until(intended) => {}
+                    () = self.stopped.notified() => {}
+                }
+            } else {
+                tokio::task::yield_now().await;
+            }
+            self.recorder.borrow_mut().release(micros(intended));
+        } else if is_due {
             return;
         }
-        // What is due next is counted when it leaves, which may be late.
-        self.recorder.borrow_mut().hold(micros(intended));
-        if ahead {
-            tokio::select! {
-                () = pacer.sleep_until(intended) => {}
-                () = self.stopped.notified() => {}
-            }
-        } else {
-            tokio::task::yield_now().await;
-        }
-        self.recorder.borrow_mut().release(micros(intended));
+        pace.now = Some(self.clock.now());
     }
 
     async fn sleep_until_or_stop(&self, offset: Duration) {
@@ -310,15 +324,16 @@ impl<T: Transport + 'static> Engine<T> {
         // There may be very many users, and each waits for an answer and a thought: a
         // timer of the kernel's for each would be dear.
         let mut pacer = Pacer::coarse(self.clock);
-        let mut in_a_row = 0;
+        let mut pace = Pace::default();
         for n in 0.. {
-            self.wait_until_due(intended, &mut pacer, &mut in_a_row).await;
+            self.wait_until_due(intended, &mut pacer, &mut pace).await;
             if micros(intended) >= self.until.get() || micros(intended) >= span.end {
                 break;
             }
             let slot = Slot { attack, request: mix.pick(u64::from(user) + 1, n), intended };
             self.recorder.borrow_mut().scheduled(slot);
             let done = Rc::clone(&self).send(slot).await;
+            pace.now = Some(done);
             intended = done + pause(&mut pauses, attack_config.think);
         }
     }
@@ -438,6 +453,63 @@ fn gate(plan: &Plan, shard: Shard, clock: LoadClock) -> Gate {
     Gate::new(clock, &pools, attacks)
 }
 
+/// How far a driver has come.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When it looked at the clock last; not yet before the load begins.
+    now: Option<Duration>,
+    /// How many have left since it last let others run.
+    in_a_row: u32,
+}
+
+/// Those who have nothing to send: the last to come is the next to go, so that few
+/// are in use and those stay warm.
+#[derive(Debug, Default)]
+struct Idle {
+    senders: RefCell<Vec<Rc<Sender>>>,
+    closed: Cell<bool>,
+}
+
+impl Idle {
+    fn take(&self) -> Option<Rc<Sender>> {
+        self.senders.borrow_mut().pop()
+    }
+
+    /// Whether there may be more to send.
+    fn put(&self, sender: &Rc<Sender>) -> bool {
+        if !self.closed.get() {
+            self.senders.borrow_mut().push(Rc::clone(sender));
+        }
+        !self.closed.get()
+    }
+
+    /// Nothing more is sent: whoever is here ends, and whoever comes.
+    fn close(&self) {
+        self.closed.set(true);
+        self.senders.take().iter().for_each(|sender| sender.wake.notify_one());
+    }
+}
+
+/// A task that sends, as seen by who has arrivals for it.
+#[derive(Debug, Default)]
+struct Sender {
+    next: Cell<Option<Slot>>,
+    wake: Notify,
+}
+
+impl Sender {
+    fn send(&self, slot: Slot) {
+        self.next.set(Some(slot));
+        self.wake.notify_one();
+    }
+
+    /// What to send next; nothing, when there is no more.
+    async fn next(&self) -> Option<Slot> {
+        self.wake.notified().await;
+        self.next.take()
+    }
+}
+
 /// How a request under way ended.
 #[derive(Debug, Clone, Copy)]
 enum End {
@@ -464,19 +536,21 @@ impl<T: Transport> UnderWay<T> {
     /// Waits for a connection, no longer than the request may take, and sends it.
     async fn exchange(&self) -> End {
         let Self { engine, slot, call, pacing_lag, .. } = self;
-        let asked = engine.clock.now();
-        pacing_lag.set(asked.saturating_sub(slot.intended));
+        let mut now = clock::monotonic();
+        pacing_lag.set(engine.clock.offset_of(now).saturating_sub(slot.intended));
         let _pass = match engine.gate.try_enter(slot.attack) {
             Some(pass) => pass,
             None => match timeout(call.timeout(), engine.gate.enter(slot.attack)).await {
                 Ok((pass, freed)) => {
-                    let unused = engine.clock.now().saturating_sub(freed);
+                    now = clock::monotonic();
+                    let unused = engine.clock.offset_of(now).saturating_sub(freed);
                     pacing_lag.set(pacing_lag.get() + unused);
                     pass
                 }
                 Err(_) => return End::Unconnected,
             },
         };
+        call.give(now);
         let prepared = &engine.prepared[slot.attack][slot.request];
         End::Replied(engine.transport.exchange(prepared, call).await)
     }

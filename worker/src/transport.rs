@@ -18,11 +18,14 @@ use deathstar_statemachine::window::ErrorClass;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::clock;
+
 /// What is known of a request under way. It outlives the exchange, so that a
 /// request that is cut off still says what it did.
 #[derive(Debug)]
 pub struct Call {
     timeout: Duration,
+    given: Cell<Option<Instant>>,
     sent: Cell<Option<Instant>>,
     connect: Cell<Option<Duration>>,
     tls: Cell<Option<Duration>>,
@@ -36,6 +39,7 @@ impl Call {
     pub const fn new(timeout: Duration) -> Self {
         Self {
             timeout,
+            given: Cell::new(None),
             sent: Cell::new(None),
             connect: Cell::new(None),
             tls: Cell::new(None),
@@ -48,6 +52,18 @@ impl Call {
     #[must_use]
     pub const fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Notes that the request is given to a transport at `now`.
+    pub fn give(&self, now: Instant) {
+        self.given.set(Some(now));
+    }
+
+    /// When it was given to the transport: now, if nobody noted it. A look at the clock
+    /// costs as much as counting the request.
+    #[must_use]
+    pub fn given(&self) -> Instant {
+        self.given.get().unwrap_or_else(clock::monotonic)
     }
 
     /// Notes that the request was handed to a connection at `now`: to a kept one,

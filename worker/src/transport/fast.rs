@@ -248,7 +248,7 @@ impl Transport for Fast {
     }
 
     async fn exchange(&self, request: &FastRequest, call: &Call) -> Reply {
-        let sent = clock::monotonic();
+        let sent = call.given();
         let deadline = sent + call.timeout();
         let mut connection = if let Some(connection) = self.idle_connection(&request.origin) {
             connection

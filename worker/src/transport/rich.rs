@@ -18,7 +18,6 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{Call, Reply, Transport, TransportError, wire};
-use crate::clock;
 
 /// Sends requests with reqwest.
 #[derive(Debug)]
@@ -96,7 +95,7 @@ impl Transport for Rich {
     }
 
     async fn exchange(&self, request: &RichRequest, call: &Call) -> Reply {
-        call.mark_sent(clock::monotonic(), request.bytes);
+        call.mark_sent(call.given(), request.bytes);
         timeout(call.timeout(), self.attempt(request, call)).await.unwrap_or(Reply::TimedOut)
     }
 }
