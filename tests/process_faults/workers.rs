@@ -63,7 +63,7 @@ impl Bench {
         let table = SqliteTable::open(&home.path().join("runs.db")).unwrap();
         let (workers, sent) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU64::new(0)));
         let count = Arc::clone(&sent);
-        let embedded = Embedded::with_transport(table, machine::place(), limits, move |plan| {
+        let embedded = Embedded::with_transport(table, machine::place(), limits, move |_| {
             let worker = workers.fetch_add(1, Ordering::Relaxed);
             Ok(Faulty {
                 rich: Rich::new()?,
