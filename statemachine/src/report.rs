@@ -202,6 +202,7 @@ pub struct Generator {
     /// The most descriptors open in one process.
     pub sockets_max: Option<u32>,
     /// Arrivals that were dropped for the generator's own reasons.
+    #[serde(default)]
     pub unsent: u64,
     /// How many workers would have kept up, when these did not.
     pub workers_needed: Option<u32>,
@@ -254,7 +255,7 @@ pub struct Rates {
 }
 
 /// A distribution, in milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct Times {
     pub min: Option<f64>,
@@ -311,8 +312,10 @@ pub struct Measured {
     pub failure_time_ms: Times,
     /// How long connections took to open: part of the service time of those requests
     /// that had one opened.
+    #[serde(default)]
     pub connect_time_ms: Times,
     /// How long TLS took on them, likewise.
+    #[serde(default)]
     pub tls_time_ms: Times,
     /// Responses by status.
     pub status_codes: BTreeMap<String, u64>,

@@ -135,8 +135,10 @@ pub struct Tally {
     /// From intended to done, of failed requests.
     pub failure_time: Histogram,
     /// How long a connection took to open, of requests that had one opened.
+    #[serde(default = "Histogram::window")]
     pub connect_time: Histogram,
     /// How long TLS took on it, of the same.
+    #[serde(default = "Histogram::window")]
     pub tls_time: Histogram,
 }
 
@@ -272,6 +274,7 @@ pub struct Health {
     pub sockets: Option<u32>,
     /// Arrivals that were dropped for our own reasons: the worker was late by more
     /// than it may be, or the machine had no socket left.
+    #[serde(default)]
     pub unsent: u64,
 }
 

@@ -118,20 +118,15 @@ impl Generator {
             Kind::Rate(rate) => format!("rate: {rate}/s\n    duration: {seconds}s"),
             _ => format!("load: {{ users: {{ count: {connections}, for: {seconds}s }} }}"),
         };
+        let bounded = matches!(load.kind, Kind::Rate(_)) && *connections > 0;
+        let bound = if bounded { format!("    connections: {connections}\n") } else { String::new() };
         let config = format!(
-            "name: bench\nworkers: 1\nattacks:\n  - name: bench\n    url: {url}\n    engine: {engine}\n    {profile}\n"
+            "name: bench\nworkers: 1\nattacks:\n  - name: bench\n    url: {url}\n    engine: {engine}\n    {profile}\n{bound}"
         );
         let config = folder.write(&format!("{engine}.yaml"), &config)?;
         let job = run(programs, folder, &config.display().to_string());
-        // It opens as many connections as it needs. The row that compares it with
-        // others over a number of them leaves it just those: it keeps 128
-        // descriptors for other things.
-        let bounded = matches!(load.kind, Kind::Rate(_)) && *connections > 0;
-        if !bounded {
-            return Ok((job, self.name().to_owned()));
-        }
-        let title = format!("{}, {connections} connections", self.name());
-        Ok((job.open_files(&(connections + 128).to_string()), title))
+        let limit = if bounded { format!(", {connections} connections") } else { String::new() };
+        Ok((job, format!("{}{limit}", self.name())))
     }
 
     /// How many requests it says it made.

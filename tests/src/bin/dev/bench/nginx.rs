@@ -7,12 +7,15 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::pinned::{Job, TARGET_CORE};
 use crate::launch::{Folder, Process};
-use crate::{Failure, must};
+use crate::{Failure, clock, must};
 
 /// How often, and how many times, we look whether it listens: 5 s together.
 const LOOK: Duration = Duration::from_millis(50);
@@ -20,7 +23,7 @@ const LOOKS: u32 = 100;
 
 /// A running nginx, ended when dropped.
 pub(super) struct Nginx {
-    _process: Process,
+    process: Process,
     plain: u16,
     tls: u16,
     closing: u16,
@@ -63,7 +66,7 @@ impl Nginx {
         let job = job.args(&["-e", &errors.display().to_string(), "-p", &here.to_string(), "-c", &config]);
         let asked = Cell::new(0);
         let nginx =
-            Self { _process: job.start(TARGET_CORE, None)?, plain, tls, closing, certificate, log, asked };
+            Self { process: job.start(TARGET_CORE, None)?, plain, tls, closing, certificate, log, asked };
         for _ in 0..LOOKS {
             if get(plain, "/").is_ok_and(|answer| answer.contains(&body)) {
                 return Ok(nginx);
@@ -94,6 +97,17 @@ impl Nginx {
         &self.certificate
     }
 
+    /// Freezes it for the last `stall` of every `every`, until the answer is dropped.
+    /// What is sent to it meanwhile waits in the kernel.
+    pub(super) fn stalling(&self, every: Duration, stall_for: Duration) -> Result<Stalls, Failure> {
+        let id = i32::try_from(self.process.0.id()).ok().and_then(Pid::from_raw);
+        let process = id.ok_or("nginx has no process id")?;
+        let (over, ended) = channel();
+        let began = clock::monotonic();
+        let thread = spawn(move || stall(process, began, every, stall_for, &ended));
+        Ok(Stalls { began, over: Some(over), thread: Some(thread) })
+    }
+
     /// How many requests it has counted so far, without those that ask.
     pub(super) fn counted(&self) -> Result<u64, Failure> {
         self.asked.set(self.asked.get() + 1);
@@ -106,6 +120,46 @@ impl Nginx {
     pub(super) fn paths(&self) -> Result<Vec<String>, Failure> {
         let log = fs::read_to_string(&self.log).map_err(|error| format!("nginx wrote no log: {error}"))?;
         Ok(log.lines().map(ToOwned::to_owned).collect())
+    }
+}
+
+/// Freezes a process now and then, until it is dropped.
+pub(super) struct Stalls {
+    began: Instant,
+    /// Dropped first, which ends the thread.
+    over: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Stalls {
+    /// How long it has been at it.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
+impl Drop for Stalls {
+    fn drop(&mut self) {
+        drop(self.over.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Stops and continues a process until `over` hears that its sender is gone.
+fn stall(process: Pid, began: Instant, every: Duration, stall: Duration, over: &Receiver<()>) {
+    let until = |at: Duration| {
+        let ahead = at.saturating_sub(began.elapsed());
+        matches!(over.recv_timeout(ahead), Err(RecvTimeoutError::Timeout))
+    };
+    let mut end = every;
+    while until(end.saturating_sub(stall)) {
+        let _ = kill_process(process, Signal::STOP);
+        let goes_on = until(end);
+        let _ = kill_process(process, Signal::CONT);
+        if !goes_on {
+            return;
+        }
+        end += every;
     }
 }
 

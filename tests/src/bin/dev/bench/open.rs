@@ -5,11 +5,9 @@ use std::time::Duration;
 use super::figures::{Spread, json_number};
 use super::generators::Generator::{DeathStar, Oha};
 use super::generators::{Generator, Kind, Load, until_phase};
-use super::nginx::get;
-use super::pinned::Job;
 use super::rounds::{Bench, Sample, Series, against, cost_table, of, ours_ran};
 use super::table::{Book, Table, or_dash};
-use crate::{Failure, clock, say};
+use crate::{Failure, say};
 
 /// A report's number in milliseconds, as microseconds.
 fn micros(sample: &Sample, path: &[&str]) -> Option<f64> {
@@ -109,19 +107,16 @@ const TOLERANCE: f64 = 0.05;
 
 pub(super) fn stall(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
     const EVERY: Duration = Duration::from_secs(5);
+    const STALL: Duration = Duration::from_millis(500);
     let work = "target that stalls 500 ms every 5 s, 2,000/s, 15 s";
-    // So many servers that none waits for another: what is left is the stall.
-    let target = Job::new(&bench.programs.deathstar);
-    let target = target.args(&["target", "--service", "1ms", "--servers", "100000"]);
-    let target = target.args(&["--stall", "500ms", "--every", "5s", "--body", "30"]);
-    let (_process, url) = target.listen()?;
-    let began = clock::monotonic();
-    let port = port_of(&url)?;
-    let url = format!("{url}/");
+    // nginx, since the arithmetic knows nothing of the time it takes to work off what
+    // has waited: the faster the target, the less of that there is.
+    let stalls = bench.nginx.stalling(EVERY, STALL)?;
+    let url = bench.nginx.plain();
     let load = |connections| Load { url: &url, connections, seconds: 15, kind: Kind::Rate(2000) };
 
     // As many connections as it takes is what an open model means, and what the
-    // goal is about; with 64 it does what oha does.
+    // goal is about; over 64 it does what oha does.
     let contenders = [(DeathStar, load(0)), (DeathStar, load(64)), (Oha, load(64))];
     let mut outputs: [(String, Vec<String>); 3] =
         contenders.map(|(who, _)| (who.name().to_owned(), Vec::new()));
@@ -129,10 +124,10 @@ pub(super) fn stall(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
         say(&format!("dev: stall, round {round} of {}", bench.rounds));
         for ((generator, load), (title, outputs)) in contenders.iter().zip(&mut outputs) {
             // Three whole stalls, none of them cut.
-            std::thread::sleep(until_phase(began.elapsed(), EVERY, Duration::from_secs(2)));
+            std::thread::sleep(until_phase(stalls.elapsed(), EVERY, Duration::from_secs(2)));
             let (job, full_title) = generator.job(&bench.programs, &bench.folder, load)?;
             *title = full_title;
-            let before = received(port)?;
+            let before = bench.nginx.counted()?;
             let ended = match job.run(&bench.folder, Duration::from_secs(load.seconds)) {
                 Err(failure) if !generator.is_ours() => {
                     say(&format!("dev: {}: {failure}", generator.name()));
@@ -142,7 +137,11 @@ pub(super) fn stall(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
             };
             if generator.is_ours() {
                 let sent = generator.own_count(&ended.output).ok_or("there is no report")?;
-                book.compare(&format!("stall, round {round}, {title}"), sent, received(port)? - before);
+                book.compare(
+                    &format!("stall, round {round}, {title}"),
+                    sent,
+                    bench.nginx.counted()? - before,
+                );
             }
             outputs.push(ended.output);
         }
@@ -183,44 +182,4 @@ fn percentile(generator: Generator, outputs: &[String], name: &str, their_name: 
         |output: &String| json_number(output, &["latencyPercentiles", their_name]).map(|s| s * 1000.0);
     let figure = |output| if generator.is_ours() { ours(output) } else { theirs(output) };
     Spread::of(&outputs.iter().filter_map(figure).collect::<Vec<_>>())
-}
-
-/// The port that a URL of ours ends with.
-pub(super) fn port_of(url: &str) -> Result<u16, Failure> {
-    let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
-    port.ok_or_else(|| format!("{url} has no port"))
-}
-
-/// What `deathstar target` has received so far.
-pub(super) fn received(port: u16) -> Result<u64, Failure> {
-    metric(port, "deathstar_target_received_total")
-}
-
-/// A number of the target's page for Prometheus.
-pub(super) fn metric(port: u16, name: &str) -> Result<u64, Failure> {
-    let page = get(port, "/metrics").map_err(|error| format!("the target does not count: {error}"))?;
-    metric_of(&page, name).ok_or_else(|| format!("the target has no {name}"))
-}
-
-fn metric_of(page: &str, name: &str) -> Option<u64> {
-    page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_are_read_by_their_whole_name() {
-        let page = "# HELP deathstar_target_received_total Requests read to their end.\n\
-                    deathstar_target_received_total 1800\ndeathstar_target_received_bytes_total 9\n";
-        assert_eq!(metric_of(page, "deathstar_target_received_total"), Some(1800));
-        assert_eq!(metric_of(page, "deathstar_target_received"), None);
-    }
-
-    #[test]
-    fn a_port_is_the_end_of_a_url() {
-        assert_eq!(port_of("http://127.0.0.1:8080"), Ok(8080));
-        assert!(port_of("http://localhost").is_err());
-    }
 }

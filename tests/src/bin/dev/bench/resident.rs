@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::figures::Spread;
 use super::generators::Generator::DeathStar;
 use super::generators::{Kind, Load};
-use super::open::{metric, port_of, received};
+use super::nginx::get;
 use super::pinned::{GENERATOR_CORE, Job};
 use super::rounds::Bench;
 use super::table::{Book, Table, or_dash};
@@ -130,4 +130,44 @@ fn flat(bench: &Bench, book: &mut Book) -> Result<(), Failure> {
     let growth = sizes.first().zip(sizes.last()).map(|(first, last)| last - first);
     book.line("memory", &goal, growth.map(|growth| (format!("{growth:+.2} MiB"), growth.abs() <= GROWTH)));
     Ok(())
+}
+
+/// The port that a URL of ours ends with.
+fn port_of(url: &str) -> Result<u16, Failure> {
+    let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+    port.ok_or_else(|| format!("{url} has no port"))
+}
+
+/// What `deathstar target` has received so far.
+fn received(port: u16) -> Result<u64, Failure> {
+    metric(port, "deathstar_target_received_total")
+}
+
+/// A number of the target's page for Prometheus.
+fn metric(port: u16, name: &str) -> Result<u64, Failure> {
+    let page = get(port, "/metrics").map_err(|error| format!("the target does not count: {error}"))?;
+    metric_of(&page, name).ok_or_else(|| format!("the target has no {name}"))
+}
+
+fn metric_of(page: &str, name: &str) -> Option<u64> {
+    page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_read_by_their_whole_name() {
+        let page = "# HELP deathstar_target_received_total Requests read to their end.\n\
+                    deathstar_target_received_total 1800\ndeathstar_target_received_bytes_total 9\n";
+        assert_eq!(metric_of(page, "deathstar_target_received_total"), Some(1800));
+        assert_eq!(metric_of(page, "deathstar_target_received"), None);
+    }
+
+    #[test]
+    fn a_port_is_the_end_of_a_url() {
+        assert_eq!(port_of("http://127.0.0.1:8080"), Ok(8080));
+        assert!(port_of("http://localhost").is_err());
+    }
 }
