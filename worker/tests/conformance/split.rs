@@ -3,72 +3,17 @@
 //!
 //! proptest makes bytes up; the corpus in `worker/corpus/` is real responses, which
 //! are changed at random, for as long as `DEATHSTAR_FUZZ_SECONDS` says (`cargo dev
-//! fuzz`), or a few thousand times.
+//! fuzz` without libFuzzer), or a few thousand times. [`laws`] has what must hold.
 
 use std::path::Path;
 use std::time::Duration;
 
 use deathstar_statemachine::mix::SplitMix64;
 use deathstar_worker::clock;
-use deathstar_worker::transport::fast::framer::{Fault, Framer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// All that a framer says of one response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Said {
-    /// How many bytes it took, or what was wrong.
-    taken: Result<usize, Fault>,
-    status: Option<u16>,
-    body: u64,
-    keeps: bool,
-}
-
-/// Feeds `bytes` in pieces that end where `cuts` say, and then the end.
-fn read(bytes: &[u8], bodiless: bool, cuts: &[usize]) -> Said {
-    let mut framer = Framer::new();
-    framer.expect(bodiless);
-    let mut taken = 0;
-    let mut fault = None;
-    let mut from = 0;
-    for cut in cuts.iter().copied().chain([bytes.len()]) {
-        let piece = &bytes[from..cut];
-        from = cut;
-        match framer.feed(piece) {
-            Ok(len) => {
-                assert!(len <= piece.len(), "no more than there is");
-                assert!(len == piece.len() || framer.is_done(), "all of it, unless the response has ended");
-                taken += len;
-            }
-            Err(what) => fault = Some(what),
-        }
-        if framer.is_done() || fault.is_some() {
-            break;
-        }
-    }
-    if fault.is_none() && !framer.is_done() {
-        fault = framer.end().err();
-    }
-    Said {
-        taken: fault.map_or(Ok(taken), Err),
-        status: framer.status(),
-        body: framer.body(),
-        keeps: framer.keeps_connection(),
-    }
-}
-
-/// The property: one piece, byte by byte, and pieces as given say the same, and
-/// what follows a response changes nothing.
-fn holds(bytes: &[u8], bodiless: bool, cuts: &[usize]) {
-    let whole = read(bytes, bodiless, &[]);
-    assert_eq!(read(bytes, bodiless, cuts), whole, "split at {cuts:?}: {:?}", String::from_utf8_lossy(bytes));
-    let every: Vec<usize> = (1..bytes.len()).collect();
-    assert_eq!(read(bytes, bodiless, &every), whole, "byte by byte: {:?}", String::from_utf8_lossy(bytes));
-    if let Ok(taken) = whole.taken {
-        let alone = read(&bytes[..taken], bodiless, &[]);
-        assert_eq!(alone, whole, "without what follows: {:?}", String::from_utf8_lossy(bytes));
-    }
-}
+use super::laws;
 
 /// Pieces of responses, right and wrong.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -114,7 +59,7 @@ proptest! {
         let bytes = pieces.concat();
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         cuts.sort_unstable();
-        holds(&bytes, bodiless, &cuts);
+        laws::hold(&bytes, bodiless, &cuts);
     }
 }
 
@@ -160,8 +105,8 @@ fn responses_of_the_corpus_read_the_same_however_they_are_changed_and_split() {
     let corpus = corpus();
     assert!(corpus.len() >= 20, "{} responses", corpus.len());
     for response in &corpus {
-        holds(response, false, &[]);
-        holds(response, true, &[]);
+        laws::hold(response, false, &[]);
+        laws::hold(response, true, &[]);
     }
     let began = clock::monotonic();
     let seed = seconds.map_or(1, |_| u64::from(std::process::id()));
@@ -179,7 +124,7 @@ fn responses_of_the_corpus_read_the_same_however_they_are_changed_and_split() {
             .map(|_| usize::try_from(random.below(bytes.len() as u64 + 1)).unwrap())
             .collect();
         cuts.sort_unstable();
-        holds(&bytes, random.below(8) == 0, &cuts);
+        laws::hold(&bytes, random.below(8) == 0, &cuts);
         tried += 1;
     }
     println!("{tried} changed responses, from seed {seed}");
