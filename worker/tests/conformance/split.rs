@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use deathstar_statemachine::mix::SplitMix64;
 use deathstar_worker::clock;
+use deathstar_worker::transport::fast::framer::{Fault, Framer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -128,4 +129,50 @@ fn responses_of_the_corpus_read_the_same_however_they_are_changed_and_split() {
         tried += 1;
     }
     println!("{tried} changed responses, from seed {seed}");
+}
+
+#[test]
+fn limits_hold_to_the_byte_however_a_response_is_split() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let headers = |count: usize| "a: b\r\n".repeat(count);
+    let long = |count: usize| "a".repeat(count);
+    let interim = |count: usize| format!("HTTP/1.1 103 \r\na: {}\r\n\r\n", long(count));
+    let head = |count: usize| format!("HTTP/1.1 204 \r\na: {}\r\n\r\n", long(count));
+    let extension = |count: usize| format!("{CHUNKED}1;{}\r\nx\r\n0\r\n\r\n", long(count));
+    let trailer = |count: usize| format!("{CHUNKED}0\r\na:{}\r\n\r\n", long(count));
+    for (what, fits, too_long, fault) in [
+        // 15 bytes of a status line, 3 before the value and 4 behind it.
+        ("64 KiB of a head", head(65_514), head(65_515), Fault::Head),
+        (
+            "64 KiB of each head",
+            interim(65_514) + &head(65_514),
+            interim(65_514) + &head(65_515),
+            Fault::Head,
+        ),
+        (
+            "100 headers",
+            format!("HTTP/1.1 204 \r\n{}\r\n", headers(100)),
+            format!("HTTP/1.1 204 \r\n{}\r\n", headers(101)),
+            Fault::Head,
+        ),
+        // With the semicolon.
+        ("16 KiB of extensions", extension(16_383), extension(16_384), Fault::Body),
+        // 2 bytes before the value and 4 behind it.
+        ("16 KiB of trailers", trailer(16_378), trailer(16_379), Fault::Body),
+        (
+            "100 trailers",
+            format!("{CHUNKED}0\r\n{}\r\n", headers(100)),
+            format!("{CHUNKED}0\r\n{}\r\n", headers(101)),
+            Fault::Body,
+        ),
+    ] {
+        assert_eq!(Framer::new().feed(fits.as_bytes()), Ok(fits.len()), "{what}");
+        assert_eq!(Framer::new().feed(too_long.as_bytes()), Err(fault), "more than {what}");
+        for response in [fits, too_long] {
+            let len = response.len();
+            for cuts in [[20, 40], [len / 2, len / 2], [len - 5, len - 4], [len - 3, len - 2], [1, len - 1]] {
+                laws::hold(response.as_bytes(), false, &cuts);
+            }
+        }
+    }
 }
