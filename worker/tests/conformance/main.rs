@@ -8,6 +8,7 @@
 mod connections;
 mod faults;
 mod framing;
+mod laws;
 mod server;
 mod split;
 mod tls;

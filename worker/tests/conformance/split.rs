@@ -3,7 +3,7 @@
 //!
 //! proptest makes bytes up; the corpus in `worker/corpus/` is real responses, which
 //! are changed at random, for as long as `DEATHSTAR_FUZZ_SECONDS` says (`cargo dev
-//! fuzz`), or a few thousand times.
+//! fuzz` without libFuzzer), or a few thousand times. [`laws`] has what must hold.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,61 +14,7 @@ use deathstar_worker::transport::fast::framer::{Fault, Framer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// All that a framer says of one response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Said {
-    /// How many bytes it took, or what was wrong.
-    taken: Result<usize, Fault>,
-    status: Option<u16>,
-    body: u64,
-    keeps: bool,
-}
-
-/// Feeds `bytes` in pieces that end where `cuts` say, and then the end.
-fn read(bytes: &[u8], bodiless: bool, cuts: &[usize]) -> Said {
-    let mut framer = Framer::new();
-    framer.expect(bodiless);
-    let mut taken = 0;
-    let mut fault = None;
-    let mut from = 0;
-    for cut in cuts.iter().copied().chain([bytes.len()]) {
-        let piece = &bytes[from..cut];
-        from = cut;
-        match framer.feed(piece) {
-            Ok(len) => {
-                assert!(len <= piece.len(), "no more than there is");
-                assert!(len == piece.len() || framer.is_done(), "all of it, unless the response has ended");
-                taken += len;
-            }
-            Err(what) => fault = Some(what),
-        }
-        if framer.is_done() || fault.is_some() {
-            break;
-        }
-    }
-    if fault.is_none() && !framer.is_done() {
-        fault = framer.end().err();
-    }
-    Said {
-        taken: fault.map_or(Ok(taken), Err),
-        status: framer.status(),
-        body: framer.body(),
-        keeps: framer.keeps_connection(),
-    }
-}
-
-/// The property: one piece, byte by byte, and pieces as given say the same, and
-/// what follows a response changes nothing.
-fn holds(bytes: &[u8], bodiless: bool, cuts: &[usize]) {
-    let whole = read(bytes, bodiless, &[]);
-    assert_eq!(read(bytes, bodiless, cuts), whole, "split at {cuts:?}: {:?}", String::from_utf8_lossy(bytes));
-    let every: Vec<usize> = (1..bytes.len()).collect();
-    assert_eq!(read(bytes, bodiless, &every), whole, "byte by byte: {:?}", String::from_utf8_lossy(bytes));
-    if let Ok(taken) = whole.taken {
-        let alone = read(&bytes[..taken], bodiless, &[]);
-        assert_eq!(alone, whole, "without what follows: {:?}", String::from_utf8_lossy(bytes));
-    }
-}
+use super::laws;
 
 /// Pieces of responses, right and wrong.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -114,7 +60,7 @@ proptest! {
         let bytes = pieces.concat();
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         cuts.sort_unstable();
-        holds(&bytes, bodiless, &cuts);
+        laws::hold(&bytes, bodiless, &cuts);
     }
 }
 
@@ -160,8 +106,8 @@ fn responses_of_the_corpus_read_the_same_however_they_are_changed_and_split() {
     let corpus = corpus();
     assert!(corpus.len() >= 20, "{} responses", corpus.len());
     for response in &corpus {
-        holds(response, false, &[]);
-        holds(response, true, &[]);
+        laws::hold(response, false, &[]);
+        laws::hold(response, true, &[]);
     }
     let began = clock::monotonic();
     let seed = seconds.map_or(1, |_| u64::from(std::process::id()));
@@ -179,8 +125,54 @@ fn responses_of_the_corpus_read_the_same_however_they_are_changed_and_split() {
             .map(|_| usize::try_from(random.below(bytes.len() as u64 + 1)).unwrap())
             .collect();
         cuts.sort_unstable();
-        holds(&bytes, random.below(8) == 0, &cuts);
+        laws::hold(&bytes, random.below(8) == 0, &cuts);
         tried += 1;
     }
     println!("{tried} changed responses, from seed {seed}");
+}
+
+#[test]
+fn limits_hold_to_the_byte_however_a_response_is_split() {
+    const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let headers = |count: usize| "a: b\r\n".repeat(count);
+    let long = |count: usize| "a".repeat(count);
+    let interim = |count: usize| format!("HTTP/1.1 103 \r\na: {}\r\n\r\n", long(count));
+    let head = |count: usize| format!("HTTP/1.1 204 \r\na: {}\r\n\r\n", long(count));
+    let extension = |count: usize| format!("{CHUNKED}1;{}\r\nx\r\n0\r\n\r\n", long(count));
+    let trailer = |count: usize| format!("{CHUNKED}0\r\na:{}\r\n\r\n", long(count));
+    for (what, fits, too_long, fault) in [
+        // 15 bytes of a status line, 3 before the value and 4 behind it.
+        ("64 KiB of a head", head(65_514), head(65_515), Fault::Head),
+        (
+            "64 KiB of each head",
+            interim(65_514) + &head(65_514),
+            interim(65_514) + &head(65_515),
+            Fault::Head,
+        ),
+        (
+            "100 headers",
+            format!("HTTP/1.1 204 \r\n{}\r\n", headers(100)),
+            format!("HTTP/1.1 204 \r\n{}\r\n", headers(101)),
+            Fault::Head,
+        ),
+        // With the semicolon.
+        ("16 KiB of extensions", extension(16_383), extension(16_384), Fault::Body),
+        // 2 bytes before the value and 4 behind it.
+        ("16 KiB of trailers", trailer(16_378), trailer(16_379), Fault::Body),
+        (
+            "100 trailers",
+            format!("{CHUNKED}0\r\n{}\r\n", headers(100)),
+            format!("{CHUNKED}0\r\n{}\r\n", headers(101)),
+            Fault::Body,
+        ),
+    ] {
+        assert_eq!(Framer::new().feed(fits.as_bytes()), Ok(fits.len()), "{what}");
+        assert_eq!(Framer::new().feed(too_long.as_bytes()), Err(fault), "more than {what}");
+        for response in [fits, too_long] {
+            let len = response.len();
+            for cuts in [[20, 40], [len / 2, len / 2], [len - 5, len - 4], [len - 3, len - 2], [1, len - 1]] {
+                laws::hold(response.as_bytes(), false, &cuts);
+            }
+        }
+    }
 }

@@ -85,7 +85,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "fuzz",
         arguments: "[SECONDS]",
-        help: "Read responses of worker/corpus/, changed and split at random, for 60 seconds or as many as you say",
+        help: "Fuzz what reads responses for 60 seconds or as many as you say: libFuzzer on nightly, or our tests on stable",
         run: fuzz::run,
     },
     Task {

@@ -2,6 +2,7 @@
 //! States Language, by npm, and the emulator of AWS, by Python.
 
 pub(crate) mod apt;
+pub(crate) mod crates;
 mod npm;
 mod python;
 
@@ -22,7 +23,7 @@ pub(crate) fn install() -> Result<(), Failure> {
 }
 
 /// Whether a program can be started.
-fn answers(program: &str) -> bool {
+pub(crate) fn answers(program: &str) -> bool {
     succeeds(Command::new(program).arg("--version"))
 }
 

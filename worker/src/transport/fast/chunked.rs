@@ -105,7 +105,8 @@ impl Chunked {
     fn trailers(&mut self, input: &[u8], stash: &mut Vec<u8>) -> Result<usize, Fault> {
         let mut taken = 0;
         for byte in input {
-            if *byte == b'\n' && stash.last() != Some(&b'\r') {
+            let is_bare = *byte == b'\n' && stash.last() != Some(&b'\r');
+            if is_bare || stash.len() == MAX_EXTRAS {
                 return Err(Fault::Body);
             }
             stash.push(*byte);
@@ -118,9 +119,6 @@ impl Chunked {
                 }
                 self.state = State::Done;
                 break;
-            }
-            if stash.len() > MAX_EXTRAS {
-                return Err(Fault::Body);
             }
         }
         Ok(taken)

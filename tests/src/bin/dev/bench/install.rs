@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::tools::apt;
-use crate::{Failure, cargo, must, root, say};
+use crate::tools::{apt, crates};
+use crate::{Failure, say};
 
 /// A program, the package of Debian that has it, and an argument with which it
 /// says something and ends.
@@ -46,23 +46,12 @@ pub(super) fn install() -> Result<(), Failure> {
     Ok(())
 }
 
-/// oha below the tools, installed if it is not there in its version. Where it is
-/// not to be had, its rows say so.
+/// oha below the tools. Where it is not to be had, its rows say so.
 pub(super) fn oha() -> PathBuf {
-    let tools = root().join("target/tools");
-    let oha = tools.join("bin/oha");
-    let there = Command::new(&oha).arg("--version").output();
-    let there = there.is_ok_and(|said| said.stdout.trim_ascii() == format!("oha {OHA_VERSION}").as_bytes());
-    if !there {
-        let version = format!("={OHA_VERSION}");
-        let mut install = cargo();
-        install.args(["install", "oha", "--locked", "--force", "--version", &version, "--root"]).arg(&tools);
-        // Its words are not the tables.
-        if let Err(failure) = must(install.stdout(std::io::stderr())) {
-            say(&format!("dev: there will be no oha: {failure}"));
-        }
+    if let Err(failure) = crates::install("oha", OHA_VERSION) {
+        say(&format!("dev: there will be no oha: {failure}"));
     }
-    oha
+    crates::program("oha")
 }
 
 /// The versions of all that is compared, for whoever reads the figures later.
