@@ -91,6 +91,7 @@ impl Process {
 
     /// Those due at `at` or later, in microseconds from the attack's start, in the
     /// order in which they are due.
+    #[must_use]
     pub fn since(&self, at: u64) -> Box<dyn Iterator<Item = Arrival> + '_> {
         match self.arrivals {
             Spacing::Even => {
@@ -232,7 +233,7 @@ mod tests {
         // Five standard deviations of a Poisson number are 5 √20,000 = 707.
         assert!((count - expected).abs() < 707.0, "{count}");
         let gaps: Vec<f64> =
-            all.windows(2).map(|two| (two[1].due - two[0].due).as_secs_f64() * 100.0).collect();
+            all.windows(2).map(|two| two[1].due.saturating_sub(two[0].due).as_secs_f64() * 100.0).collect();
         for (means, longer) in
             [(0.1, 0.904_84), (0.5, 0.606_53), (1.0, 0.367_88), (2.0, 0.135_34), (4.0, 0.018_32)]
         {

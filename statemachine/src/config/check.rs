@@ -264,8 +264,8 @@ impl Check<'_> {
             requests,
             timeout: timeout?,
             arrivals: raw.arrivals,
-            connections: connections?,
-            warm_up: warm_up?,
+            connections,
+            warm_up,
             think,
             slo: promises.iter().chain(&own).map(|(_, rule)| rule.clone()).collect(),
         })
@@ -423,21 +423,19 @@ impl Check<'_> {
         }
     }
 
-    /// Nothing when it is wrong, and nothing in it when it is not limited.
-    fn connections(&mut self, path: &Path, number: Option<u64>) -> Option<Option<NonZeroU32>> {
-        let Some(number) = number else { return Some(None) };
-        self.whole(path, "number of connections", number, MAX_CONNECTIONS).map(Some)
+    fn connections(&mut self, path: &Path, number: Option<u64>) -> Option<NonZeroU32> {
+        self.whole(path, "number of connections", number?, MAX_CONNECTIONS)
     }
 
-    fn warm_up(&mut self, path: &Path, raw: &RawAttack) -> Option<u32> {
-        let warm_up = self.connections(path, raw.warm_up)?.map_or(0, NonZeroU32::get);
+    fn warm_up(&mut self, path: &Path, raw: &RawAttack) -> u32 {
+        let warm_up = self.connections(path, raw.warm_up).map_or(0, NonZeroU32::get);
         if warm_up > 0 && Carrier::of(raw.engine) == Carrier::Rich {
             self.note(path, Invalid::WarmUpOfRich);
         }
         if let Some(limit) = raw.connections.filter(|limit| u64::from(warm_up) > *limit) {
             self.note(path, Invalid::WarmUpOverLimit { warm_up, limit });
         }
-        Some(warm_up)
+        warm_up
     }
 
     fn requests_of(&mut self, path: &Path, raw: &RawAttack) -> Vec<Request> {

@@ -119,7 +119,13 @@ impl Generator {
             _ => format!("load: {{ users: {{ count: {connections}, for: {seconds}s }} }}"),
         };
         let bounded = matches!(load.kind, Kind::Rate(_)) && *connections > 0;
-        let bound = if bounded { format!("    connections: {connections}\n") } else { String::new() };
+        // Without a bound it opens as many as it needs; those it needs for what a stall
+        // of half a second holds up are there before.
+        let bound = match load.kind {
+            Kind::Rate(_) if bounded => format!("    connections: {connections}\n"),
+            Kind::Rate(rate) => format!("    warm_up: {}\n", rate / 2 + 100),
+            _ => String::new(),
+        };
         let config = format!(
             "name: bench\nworkers: 1\nattacks:\n  - name: bench\n    url: {url}\n    engine: {engine}\n    {profile}\n{bound}"
         );
