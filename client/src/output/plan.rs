@@ -113,9 +113,11 @@ impl Summary {
     /// For people, ending in a line break.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
+        let random = self.attacks.iter().any(|attack| attack.arrivals == Some(Spacing::Poisson));
+        let about = if random { "about " } else { "" };
         let requests = self.requests.map_or_else(
             || "as many requests as its users get answered".to_owned(),
-            |requests| counted(requests, "request"),
+            |requests| format!("{about}{}", counted(requests, "request")),
         );
         let remote = self.mode == AWS;
         let place = if remote { "AWS" } else { "this machine" };
@@ -136,10 +138,10 @@ impl Summary {
             let _ = writeln!(text, "\n{}  {}", attack.name, attack.describes);
             if let Some(requests) = attack.requests {
                 let random = attack.arrivals == Some(Spacing::Poisson);
+                let about = if random { "about " } else { "" };
                 let _ = writeln!(
                     text,
-                    "  {}{}, {} {} and {} a worker",
-                    if random { "about " } else { "" },
+                    "  {about}{}, {} {} and {} a worker",
                     counted(requests, "request"),
                     if random { "as a Poisson process of at most" } else { "at most" },
                     rate(attack.peak_rate),
