@@ -13,6 +13,7 @@
 //!   [`pace`] says how they write down what they see, and [`cost`] what it costs.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
+//! - [`search`] looks for a capacity, step by step.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
 //!   the only description of the order of steps; [`message`] is what its states
 //!   say to one another, and [`error`] the names they fail by.
@@ -41,6 +42,7 @@ pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod schedule;
+pub mod search;
 pub mod secret;
 pub mod slo;
 pub mod table;
