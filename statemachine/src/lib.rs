@@ -13,7 +13,8 @@
 //!   [`pace`] says how they write down what they see, and [`cost`] what it costs.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
-//! - [`search`] looks for a capacity, step by step.
+//! - [`search`] looks for a capacity, step by step; [`knee`] finds where response
+//!   time starts to climb. [`student`] tells both evidence and noise apart.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
 //!   the only description of the order of steps; [`message`] is what its states
 //!   say to one another, and [`error`] the names they fail by.
@@ -34,6 +35,7 @@ pub mod error;
 pub mod histogram;
 pub mod ids;
 pub mod interpreter;
+pub mod knee;
 pub mod load;
 pub mod message;
 pub mod mix;
@@ -45,6 +47,7 @@ pub mod schedule;
 pub mod search;
 pub mod secret;
 pub mod slo;
+pub mod student;
 pub mod table;
 pub mod units;
 pub mod window;

@@ -26,15 +26,13 @@
 //! N(n) = N(n − 1) + N(n − 2)     N(0) = N(1) = 1: the Fibonacci numbers
 //! ```
 //!
-//! intervals, and the best probe lies `N(n − 2) ÷ N(n)` of the way up, counted
-//! in ratios. The rule is that of Fibonaccian search (Kiefer 1953,
-//! <https://doi.org/10.1090/S0002-9939-1953-0055639-3>), for a cost of two to
-//! one. Growth follows it, too: rates from `up_to` on are one more interval,
-//! whose lower end has not been tried. So the factor of growth is not constant
-//! but falls as there are fewer steps left to bisect with, and
-//! is at most [`MAX_GROWTH`]. A constant one cannot keep to 14 steps, repeats
-//! included, over 50/s … 20,000/s within 3 %: whatever factor is small enough to
-//! be bisected in what its last step leaves takes too many steps to get there.
+//! intervals, and the best probe has `N(n − 2) ÷ N(n)` of them below it, counted
+//! in ratios. Growth follows the same rule: rates from `up_to` on are one more
+//! interval, whose lower end has not been tried. So the factor of growth is not
+//! constant but falls as there are fewer steps left to bisect with, and is at
+//! most [`MAX_GROWTH`]. A constant one cannot keep to 14 steps, repeats included,
+//! over 50/s … 20,000/s within 3 %: whatever factor is small enough to be
+//! bisected in what its last step leaves takes too many steps to get there.
 //!
 //! # What counts as a step
 //!
