@@ -14,7 +14,8 @@
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
 //! - [`search`] looks for a capacity, step by step; [`knee`] finds where response
-//!   time starts to climb. [`student`] tells both evidence and noise apart.
+//!   time starts to climb, and [`usl`] why throughput does not. [`student`] tells
+//!   evidence from noise.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
 //!   the only description of the order of steps; [`message`] is what its states
 //!   say to one another, and [`error`] the names they fail by.
@@ -50,4 +51,5 @@ pub mod slo;
 pub mod student;
 pub mod table;
 pub mod units;
+pub mod usl;
 pub mod window;
