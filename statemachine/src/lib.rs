@@ -14,8 +14,9 @@
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
 //! - [`search`] looks for a capacity, step by step; [`knee`] finds where response
-//!   time starts to climb, and [`usl`] why throughput does not. [`student`] tells
-//!   evidence from noise.
+//!   time starts to climb, and [`usl`] why throughput does not.
+//! - [`regression`] says which resource is full first, and which leaks. [`student`]
+//!   tells evidence from noise.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
 //!   the only description of the order of steps; [`message`] is what its states
 //!   say to one another, and [`error`] the names they fail by.
@@ -43,6 +44,7 @@ pub mod mix;
 pub mod pace;
 pub mod plan;
 pub mod policy;
+pub mod regression;
 pub mod report;
 pub mod schedule;
 pub mod search;
