@@ -85,8 +85,8 @@ pub struct Trend {
     /// How full it is at the highest rate that was achieved, as a ratio: the
     /// larger of what was seen and what the line says.
     pub full_ratio: Option<f64>,
-    /// The achieved rate at which it is full, per second, when it grows along a
-    /// line and has a capacity.
+    /// The achieved rate at which it is full, per second: where its line reaches
+    /// its capacity, or where it was seen full when the steps below make no line.
     pub full_at: Option<f64>,
     /// Why there is no evidence, or no rate at which it is full, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,7 +127,8 @@ pub struct Binding {
 /// full first.
 ///
 /// Steps in which a resource is full (98 % of its capacity) show that it is, and
-/// are left out of its line: it cannot grow any more, though the load may.
+/// are left out of its line: it cannot grow any more, though the load may. When
+/// the others make no line, the lowest rate at which it was full counts.
 #[must_use]
 pub fn bottleneck(resources: &[Resource]) -> Binding {
     let trends: Vec<Trend> = resources.iter().map(trend).collect();
@@ -161,29 +162,31 @@ fn trend(resource: &Resource) -> Trend {
             && observation.value.is_finite()
     };
     let seen: Vec<&Observation> = resource.observations.iter().filter(sampled).collect();
-    let growing = |observation: &&Observation| capacity.is_none_or(|full| observation.value < FULL * full);
-    let points: Vec<(f64, f64)> = seen
-        .iter()
-        .copied()
-        .filter(growing)
-        .map(|observation| (observation.achieved, observation.value))
-        .collect();
+    let is_full = |observation: &Observation| capacity.is_some_and(|full| observation.value >= FULL * full);
+    let (full, growing): (Vec<&Observation>, Vec<&Observation>) =
+        seen.iter().copied().partition(|observation| is_full(observation));
+    let points: Vec<(f64, f64)> =
+        growing.iter().map(|observation| (observation.achieved, observation.value)).collect();
+    let reached = seen.iter().map(|observation| observation.achieved).fold(0.0, f64::max);
+    let highest = seen.iter().map(|observation| observation.value).max_by(f64::total_cmp);
+    let ratio = |value: f64| capacity.map(|capacity| value / capacity);
     let mut trend = Trend {
         name: resource.name.clone(),
         verdict: Effect::NoEvidence,
         line: None,
-        full_ratio: None,
+        full_ratio: highest.and_then(ratio),
         full_at: None,
         reason: None,
     };
     let (line, span) = match line(resource, &points) {
         Ok(found) => found,
-        Err(reason) => return Trend { reason: Some(reason), ..trend },
+        Err(reason) => {
+            trend.reason = Some(reason);
+            return seen_full(trend, &full, &growing);
+        }
     };
     trend.line = Some(line);
-    let reached = seen.iter().map(|observation| observation.achieved).fold(0.0, f64::max);
-    let highest = seen.iter().map(|observation| observation.value).fold(f64::NEG_INFINITY, f64::max);
-    trend.full_ratio = capacity.map(|capacity| line.at(reached).max(highest) / capacity);
+    trend.full_ratio = highest.and_then(|highest| ratio(highest.max(line.at(reached))));
     // How much it changes over the rates that were seen, and how sure that is.
     let largest = points.iter().map(|(_, value)| value.abs()).fold(0.0, f64::max);
     let scale = capacity.unwrap_or(largest);
@@ -205,7 +208,19 @@ fn trend(resource: &Resource) -> Trend {
             Some(capacity) => trend.full_at = line.reaches(capacity),
         }
     }
-    trend
+    if trend.full_at.is_none() { seen_full(trend, &full, &growing) } else { trend }
+}
+
+/// Takes the lowest rate at which a resource was full for the one at which it
+/// is, if at a lower one it was not: what is always full is not filled by load.
+fn seen_full(trend: Trend, full: &[&Observation], growing: &[&Observation]) -> Trend {
+    let lowest = |steps: &[&Observation]| steps.iter().map(|step| step.achieved).min_by(f64::total_cmp);
+    match (lowest(growing), lowest(full)) {
+        (Some(below), Some(full)) if below < full => {
+            Trend { verdict: Effect::Grows, full_at: Some(full), ..trend }
+        }
+        _ => trend,
+    }
 }
 
 /// The line through the steps that count, and how many requests per second they
@@ -289,6 +304,23 @@ mod tests {
         assert_eq!(binding.verdict, Bottleneck::Binds);
         assert!((binding.full_at.unwrap() - 1633.0).abs() < 10.0);
         assert!((binding.resources[0].full_ratio.unwrap() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_resource_that_was_seen_full_needs_no_line_to_bind() {
+        let cpu = [(50.0, 4.0), (350.0, 20.0), (1650.0, 99.0), (1600.0, 100.0), (1640.0, 98.5)];
+        let binding = bottleneck(&[resource("cpu", Some(100.0), &cpu)]);
+        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::Binds, Some(1600.0)));
+        assert_eq!((binding.line, binding.resources[0].verdict), (None, Effect::Grows));
+        // Nor one that is idle until it is full.
+        let jump: Vec<(f64, f64)> = [50.0, 350.0, 700.0, 1000.0, 1500.0, 1600.0]
+            .map(|rate| (rate, if rate > 1200.0 { 100.0 } else { 10.0 }))
+            .into();
+        let binding = bottleneck(&[resource("locks", Some(100.0), &jump)]);
+        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::Binds, Some(1500.0)));
+        // What is full at any load is not filled by it.
+        let cache = cpu.map(|(rate, _)| (rate, 99.0));
+        assert_eq!(bottleneck(&[resource("memory", Some(100.0), &cache)]).verdict, Bottleneck::NoEvidence);
     }
 
     #[test]
