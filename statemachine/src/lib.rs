@@ -15,8 +15,8 @@
 //! - [`report`] judges it.
 //! - [`search`] looks for a capacity, step by step; [`knee`] finds where response
 //!   time starts to climb, and [`usl`] why throughput does not.
-//! - [`regression`] says which resource is full first, and which leaks. [`student`]
-//!   tells evidence from noise.
+//! - [`regression`] says which resource is full first, and which leaks; [`scaling`]
+//!   at what level to scale out. [`student`] tells evidence from noise.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
 //!   the only description of the order of steps; [`message`] is what its states
 //!   say to one another, and [`error`] the names they fail by.
@@ -46,6 +46,7 @@ pub mod plan;
 pub mod policy;
 pub mod regression;
 pub mod report;
+pub mod scaling;
 pub mod schedule;
 pub mod search;
 pub mod secret;
