@@ -16,8 +16,8 @@
 //! - [`search`] looks for a capacity, step by step; [`knee`] finds where response
 //!   time starts to climb, and [`usl`] why throughput does not.
 //! - [`regression`] says which resource is full first, and which leaks; [`scaling`]
-//!   at what level to scale out; and [`burst`] how a target takes one. [`student`]
-//!   tells evidence from noise.
+//!   at what level to scale out; and [`burst`] how a target takes one. [`bootstrap`]
+//!   says how sure a percentile is, and [`student`] tells evidence from noise.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
 //!   the only description of the order of steps; [`message`] is what its states
 //!   say to one another, and [`error`] the names they fail by.
@@ -32,6 +32,7 @@
 //! intended) · service time (done − sent) · send lag (sent − intended).
 
 pub mod asl;
+pub mod bootstrap;
 pub mod burst;
 pub mod config;
 pub mod cost;
