@@ -13,8 +13,8 @@
 //!    bisects, until they are within the tolerance: `broke ≤ held × (1 +
 //!    tolerance)`.
 //! 3. The answer is confirmed by a hold of [`HOLD_STEPS`] steps. When that
-//!    breaks, a lower rate is held: one tolerance below, then two more, then no
-//!    more ([`HOLDS`]).
+//!    breaks, a lower rate is held: one tolerance below, then two more, then
+//!    four, and then no more ([`HOLDS`]).
 //!
 //! A step that broke is tried once more before it counts; if it holds then, it
 //! held. So a rate that breaks costs two steps, and one that holds costs one.
@@ -57,7 +57,7 @@ use crate::units::{Rate, duration_text};
 pub const HOLD_STEPS: u32 = 3;
 
 /// The most rates that are held for confirmation, the answer itself included.
-pub const HOLDS: usize = 3;
+pub const HOLDS: usize = 4;
 
 /// The most by which the rate grows from one step to the next. What a target
 /// cannot take it queues, so this bounds how long it drains after the first
@@ -214,8 +214,10 @@ pub struct Conclusion {
     pub confirmed: bool,
     /// That hold's place in the history, from 0.
     pub confirming_step: Option<usize>,
-    /// How many steps were run.
+    /// How many steps were run, repeats and holds included.
     pub steps: usize,
+    /// How many of these were repeats.
+    pub repeats: usize,
     /// Why it is inconclusive, when it is.
     pub reason: Option<Reason>,
 }
@@ -259,14 +261,14 @@ impl Search {
         let mut seen = Seen::default();
         for (index, tried) in history.iter().enumerate() {
             if let Some(end) = seen.add(tried) {
-                return Decision::Concluded(self.conclude(&seen, end, index + 1));
+                return Decision::Concluded(self.conclude(&seen, end, &history[..=index]));
             }
         }
         let end = match seen.next(self) {
             Ok(step) => return Decision::Next(step),
             Err(end) => end,
         };
-        Decision::Concluded(self.conclude(&seen, end, history.len()))
+        Decision::Concluded(self.conclude(&seen, end, history))
     }
 
     /// The most steps until a conclusion when the target does at every rate
@@ -285,7 +287,7 @@ impl Search {
         self.longest(None, None, Costs { held: 3, broke: 3, confirm: 2 * holds })
     }
 
-    fn conclude(&self, seen: &Seen<'_>, end: End, steps: usize) -> Conclusion {
+    fn conclude(&self, seen: &Seen<'_>, end: End, history: &[Tried]) -> Conclusion {
         let per_second = |rate: Rate| rate.as_per_second();
         let refuted = seen.broken_holds.last();
         let lowest = refuted.or(seen.broke.as_ref());
@@ -307,8 +309,9 @@ impl Search {
             breaks_at: seen.broke.as_ref().map(|(rate, _)| per_second(*rate)),
             broke: seen.broke.as_ref().or(refuted).map(|(_, promise)| (*promise).to_owned()),
             confirmed,
-            confirming_step: confirmed.then(|| steps - 1),
-            steps,
+            confirming_step: confirmed.then(|| history.len() - 1),
+            steps: history.len(),
+            repeats: history.iter().filter(|tried| tried.step.purpose == Purpose::Repeat).count(),
             reason,
         }
     }
@@ -517,12 +520,14 @@ mod tests {
 
     #[test]
     fn holds_come_to_an_end() {
-        let (history, conclusion) = go_on(&search(), vec![], tires("500/s", "300/s"));
+        let (history, conclusion) = go_on(&search(), vec![], tires("500/s", "150/s"));
         let holds = purposes(&history).iter().filter(|purpose| **purpose == Purpose::Confirm).count();
         assert_eq!(holds, HOLDS);
         assert_eq!(conclusion.reason, Some(Reason::NotConfirmed));
-        // 250.1/s held for a step, and no hold says otherwise.
-        assert_eq!(conclusion.sustained[0], Some(250.1));
+        // Seven tolerances of 1.1 below the answer broke, which is half of it; 100/s
+        // held for a step, and no hold says otherwise.
+        let [Some(held), Some(refuted)] = conclusion.sustained else { panic!("{conclusion:?}") };
+        assert!((held - 100.0).abs() < 1e-9 && (refuted * 1.1_f64.powi(7) - 460.0).abs() < 40.0);
         assert!(!conclusion.confirmed);
     }
 

@@ -69,7 +69,8 @@ impl Search {
     }
 
     /// The rate to hold after holds that broke, of which the last is given:
-    /// one tolerance below the answer, then two more, and not below `from`.
+    /// one tolerance below the answer, then two more, then four, and not below
+    /// `from`.
     pub(super) fn lower_hold(&self, broken: Rate, holds: usize) -> Rate {
         let steps = 1_i32 << holds.saturating_sub(1).min(8);
         let rate = self.rounded(broken.units() as f64 / (1.0 + self.tolerance()).powi(steps));
