@@ -100,4 +100,29 @@ mod tests {
             assert!((share_below(intervals) - share).abs() < 1e-12, "{intervals}");
         }
     }
+    #[test]
+    fn no_constant_factor_of_growth_keeps_to_fourteen_steps() {
+        // From 50/s to 20,000/s within 3 %, bisecting as well as can be.
+        let steps_of = |intervals: f64| {
+            let (mut last, mut whole, mut steps) = (1.0, 1.0, 0);
+            while whole < intervals - 1e-9 {
+                (last, whole, steps) = (whole, last + whole, steps + 1);
+            }
+            // N(1) is no more than N(0): one step tells nothing apart.
+            if steps == 0 { 0 } else { steps + 1 }
+        };
+        let most = |factor: f64| {
+            let (mut held, mut grown, mut most) = (50.0, 0, 0);
+            while held < 20_000.0 {
+                let next: f64 = (held * factor).min(20_000.0);
+                // `from`, what was grown, the one that breaks twice, and the hold.
+                let steps = 1 + grown + 2 + steps_of((next / held).ln() / 1.03_f64.ln()) + 1;
+                most = most.max(steps);
+                (held, grown) = (next, grown + 1);
+            }
+            most
+        };
+        let factors = (15..4001).map(|tenth| f64::from(tenth) / 10.0);
+        assert_eq!(factors.map(most).min(), Some(15));
+    }
 }
