@@ -61,8 +61,8 @@ pub const HOLDS: usize = 4;
 
 /// The most by which the rate grows from one step to the next. What a target
 /// cannot take it queues, so this bounds how long it drains after the first
-/// step that breaks: six times the step. Six would be too little for 14 steps
-/// from 50/s to 20,000/s, once rates are rounded.
+/// step that breaks: six times the step. For 14 steps from 50/s to 20,000/s, five
+/// would be too little, and six would leave nothing for rounding.
 pub const MAX_GROWTH: f64 = 7.0;
 
 /// The finest tolerance: 0.1 %, in millionths.
