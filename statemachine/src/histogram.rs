@@ -74,6 +74,12 @@ impl Histogram {
         self.0.len()
     }
 
+    /// Every time that was counted, as the upper end of its bucket in
+    /// microseconds, with how often; rising.
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter_recorded().map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
+    }
+
     /// The time that a ratio `q` (0–1) of all counted times do not exceed, in
     /// milliseconds; `None` when nothing was counted. It is the upper end of
     /// the bucket, so it never flatters.

@@ -14,6 +14,11 @@
 //!   [`pace`] says how they write down what they see, and [`cost`] what it costs.
 //! - [`histogram`] and [`window`] hold what workers saw, and merge.
 //! - [`report`] judges it.
+//! - [`search`] looks for a capacity, step by step; [`knee`] finds where response
+//!   time starts to climb, and [`usl`] why throughput does not.
+//! - [`regression`] says which resource is full first, and which leaks; [`scaling`]
+//!   at what level to scale out; and [`burst`] how a target takes one. [`bootstrap`]
+//!   says how sure a percentile is, and [`student`] tells evidence from noise.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
 //!   the only description of the order of steps; [`message`] is what its states
 //!   say to one another, and [`error`] the names they fail by.
@@ -29,22 +34,30 @@
 
 pub mod arrivals;
 pub mod asl;
+pub mod bootstrap;
+pub mod burst;
 pub mod config;
 pub mod cost;
 pub mod error;
 pub mod histogram;
 pub mod ids;
 pub mod interpreter;
+pub mod knee;
 pub mod load;
 pub mod message;
 pub mod mix;
 pub mod pace;
 pub mod plan;
 pub mod policy;
+pub mod regression;
 pub mod report;
+pub mod scaling;
 pub mod schedule;
+pub mod search;
 pub mod secret;
 pub mod slo;
+pub mod student;
 pub mod table;
 pub mod units;
+pub mod usl;
 pub mod window;

@@ -79,6 +79,13 @@ impl Rate {
         self.0
     }
 
+    /// A rate of so many thousandths of a request per hour, at most
+    /// [`MAX_RATE_PER_SECOND`].
+    #[must_use]
+    pub(crate) fn from_units(units: u64) -> Self {
+        Self(units.min(MAX_RATE_PER_SECOND * Self::UNITS_PER_SECOND))
+    }
+
     /// Requests per second, for display and ratios; not exact.
     #[must_use]
     pub fn as_per_second(self) -> f64 {

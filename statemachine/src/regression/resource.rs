@@ -1,0 +1,402 @@
+//! Which resource is full first, as the achieved rate rises.
+
+use serde::{Deserialize, Serialize};
+
+use super::Line;
+
+/// The fewest steps at different rates that say how a resource grows: two
+/// degrees of freedom.
+pub const MIN_STEPS: usize = 4;
+
+/// The fewest samples of a step that count; a source that is read less often
+/// during a step says nothing about it.
+pub const MIN_SAMPLES: u32 = 3;
+
+/// The least ratio of the highest achieved rate to the lowest: a line must not
+/// be drawn much farther than it was seen.
+pub const MIN_SPAN: f64 = 2.0;
+
+/// A resource is flat when, from the lowest rate to the highest, it changes by
+/// less than this ratio of its capacity, or of its largest value when it has
+/// none.
+pub const FLAT: f64 = 0.05;
+
+/// The least R² of a line that is drawn on to where the resource is full.
+pub const MIN_R2: f64 = 0.8;
+
+/// A resource binds when, at the highest rate that was achieved, it is at least
+/// this full. Below it, something else gave way.
+pub const NEAR: f64 = 0.8;
+
+/// A resource at this ratio of its capacity is full, and cannot tell how much
+/// more was asked of it.
+const FULL: f64 = 0.98;
+
+/// A slope is there when noise alone is less likely than this to show it.
+const SIGNIFICANCE: f64 = 0.05;
+
+/// A resource during one step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Requests answered per second.
+    pub achieved: f64,
+    /// Its mean, in its own unit.
+    pub value: f64,
+    /// How many samples that is the mean of.
+    pub samples: u32,
+}
+
+/// A resource during all steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resource {
+    /// `cpu`, `memory`, or what its source calls it.
+    pub name: String,
+    /// At what value it is full, in its own unit (100 for a percentage); nothing
+    /// when it has no end or nobody knows it.
+    pub capacity: Option<f64>,
+    /// In any order.
+    pub observations: Vec<Observation>,
+}
+
+/// What load does to a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It grows with load.
+    Grows,
+    /// It does not change to speak of.
+    Flat,
+    /// It falls with load.
+    Falls,
+    /// Too little was seen, or it was too noisy.
+    NoEvidence,
+}
+
+/// A resource against load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trend {
+    /// The resource.
+    pub name: String,
+    /// What load does to it.
+    pub verdict: Effect,
+    /// Its value against the achieved rate, where there was enough to draw it.
+    #[serde(flatten)]
+    pub line: Option<Line>,
+    /// How full it is at the highest rate that was achieved, as a ratio: the
+    /// larger of what was seen and what the line says.
+    pub full_ratio: Option<f64>,
+    /// The achieved rate at which it is full, per second: where its line reaches
+    /// its capacity, or where it was seen full when the steps below make no line.
+    pub full_at: Option<f64>,
+    /// Why there is no evidence, or no rate at which it is full, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Whether a resource binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bottleneck {
+    /// One is full first, and nearly so where the target gave way.
+    Binds,
+    /// None of those that were watched is near being full.
+    NoneBinds,
+    /// Nothing is known of any.
+    NoEvidence,
+}
+
+/// The resource that binds, and all others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Binding {
+    /// Whether one does.
+    pub verdict: Bottleneck,
+    /// The one that is full first, whether or not that is near.
+    pub name: Option<String>,
+    /// Its capacity, in its own unit.
+    pub capacity: Option<f64>,
+    /// Its line.
+    #[serde(flatten)]
+    pub line: Option<Line>,
+    /// The achieved rate at which it is full, per second.
+    pub full_at: Option<f64>,
+    /// What load does to each, in the order they were given.
+    pub resources: Vec<Trend>,
+}
+
+/// Regresses each resource on the achieved rate, and names the one that is
+/// full first.
+///
+/// Steps in which a resource is full (98 % of its capacity) show that it is, and
+/// are left out of its line: it cannot grow any more, though the load may. When
+/// the others make no line, the lowest rate at which it was full counts.
+#[must_use]
+pub fn bottleneck(resources: &[Resource]) -> Binding {
+    let trends: Vec<Trend> = resources.iter().map(trend).collect();
+    let candidates = resources.iter().zip(&trends).filter(|(_, trend)| trend.full_at.is_some());
+    let first = candidates.min_by(|(_, a), (_, b)| {
+        let rate = |trend: &Trend| trend.full_at.unwrap_or(f64::INFINITY);
+        rate(a).total_cmp(&rate(b))
+    });
+    let near = first.is_some_and(|(_, trend)| trend.full_ratio.is_some_and(|ratio| ratio >= NEAR));
+    let blind = trends.iter().all(|trend| trend.verdict == Effect::NoEvidence);
+    Binding {
+        verdict: match (near, blind) {
+            (true, _) => Bottleneck::Binds,
+            (false, true) => Bottleneck::NoEvidence,
+            (false, false) => Bottleneck::NoneBinds,
+        },
+        name: first.map(|(_, trend)| trend.name.clone()),
+        capacity: first.and_then(|(resource, _)| resource.capacity),
+        line: first.and_then(|(_, trend)| trend.line),
+        full_at: first.and_then(|(_, trend)| trend.full_at),
+        resources: trends,
+    }
+}
+
+fn trend(resource: &Resource) -> Trend {
+    let capacity = resource.capacity.filter(|capacity| *capacity > 0.0 && capacity.is_finite());
+    let sampled = |observation: &&Observation| {
+        observation.samples >= MIN_SAMPLES
+            && observation.achieved.is_finite()
+            && observation.achieved > 0.0
+            && observation.value.is_finite()
+    };
+    let seen: Vec<&Observation> = resource.observations.iter().filter(sampled).collect();
+    let is_full = |observation: &Observation| capacity.is_some_and(|full| observation.value >= FULL * full);
+    let (full, growing): (Vec<&Observation>, Vec<&Observation>) =
+        seen.iter().copied().partition(|observation| is_full(observation));
+    let points: Vec<(f64, f64)> =
+        growing.iter().map(|observation| (observation.achieved, observation.value)).collect();
+    let reached = seen.iter().map(|observation| observation.achieved).fold(0.0, f64::max);
+    let highest = seen.iter().map(|observation| observation.value).max_by(f64::total_cmp);
+    let ratio = |value: f64| capacity.map(|capacity| value / capacity);
+    let mut trend = Trend {
+        name: resource.name.clone(),
+        verdict: Effect::NoEvidence,
+        line: None,
+        full_ratio: highest.and_then(ratio),
+        full_at: None,
+        reason: None,
+    };
+    let (line, span) = match line(resource, &points) {
+        Ok(found) => found,
+        Err(reason) => {
+            trend.reason = Some(reason);
+            return seen_full(trend, &full, &growing);
+        }
+    };
+    trend.line = Some(line);
+    trend.full_ratio = highest.and_then(|highest| ratio(highest.max(line.at(reached))));
+    // How much it changes over the rates that were seen, and how sure that is.
+    let largest = points.iter().map(|(_, value)| value.abs()).fold(0.0, f64::max);
+    let scale = capacity.unwrap_or(largest);
+    let (change, margin) = (line.slope * span, line.margin() * span);
+    if change.abs() >= FLAT * scale && scale > 0.0 && line.p_value() < SIGNIFICANCE {
+        trend.verdict = if change > 0.0 { Effect::Grows } else { Effect::Falls };
+    } else if change.abs() + margin <= 2.0 * FLAT * scale {
+        trend.verdict = Effect::Flat;
+    } else {
+        trend.reason = Some("it varied too much from step to step to tell what load does to it".to_owned());
+    }
+    if trend.verdict == Effect::Grows {
+        match capacity {
+            None => trend.reason = Some("nobody said when it is full".to_owned()),
+            Some(_) if line.r2 < MIN_R2 => {
+                trend.reason =
+                    Some(format!("it grows, but not along a line (R² {:.2}; it takes {MIN_R2})", line.r2));
+            }
+            Some(capacity) => trend.full_at = line.reaches(capacity),
+        }
+    }
+    if trend.full_at.is_none() { seen_full(trend, &full, &growing) } else { trend }
+}
+
+/// Takes the lowest rate at which a resource was full for the one at which it
+/// is, if at a lower one it was not: what is always full is not filled by load.
+fn seen_full(trend: Trend, full: &[&Observation], growing: &[&Observation]) -> Trend {
+    let lowest = |steps: &[&Observation]| steps.iter().map(|step| step.achieved).min_by(f64::total_cmp);
+    match (lowest(growing), lowest(full)) {
+        (Some(below), Some(full)) if below < full => {
+            Trend { verdict: Effect::Grows, full_at: Some(full), ..trend }
+        }
+        _ => trend,
+    }
+}
+
+/// The line through the steps that count, and how many requests per second they
+/// span; or why there is none.
+fn line(resource: &Resource, points: &[(f64, f64)]) -> Result<(Line, f64), String> {
+    let mut rates: Vec<f64> = points.iter().map(|(achieved, _)| *achieved).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    if rates.len() < MIN_STEPS {
+        return Err(format!(
+            "{} of {} steps have {MIN_SAMPLES} samples below its capacity; it takes {MIN_STEPS} at different rates",
+            rates.len(),
+            resource.observations.len()
+        ));
+    }
+    let (lowest, highest) = (rates[0], rates[rates.len() - 1]);
+    if highest < lowest * MIN_SPAN {
+        return Err(format!(
+            "rates from {lowest:.1}/s to {highest:.1}/s are too close; it takes {MIN_SPAN}-fold"
+        ));
+    }
+    let line = Line::fit(points).ok_or("no line passes through the steps")?;
+    Ok((line, highest - lowest))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn resource(name: &str, capacity: Option<f64>, points: &[(f64, f64)]) -> Resource {
+        let observation = |&(achieved, value)| Observation { achieved, value, samples: 30 };
+        Resource { name: name.to_owned(), capacity, observations: points.iter().map(observation).collect() }
+    }
+
+    /// The rates of a search, and what each adds to a line: ± a third.
+    fn along(line: impl Fn(f64) -> f64) -> Vec<(f64, f64)> {
+        let rates = [50.0, 350.0, 1500.0, 900.0, 1200.0, 1350.0];
+        let noise = [0.3, -0.3, 0.1, 0.2, -0.1, -0.2];
+        rates.iter().zip(noise).map(|(rate, noise)| (*rate, line(*rate) + noise)).collect()
+    }
+
+    #[test]
+    fn the_resource_that_is_full_first_binds() {
+        let cpu = along(|rate| 2.0 + 0.06 * rate);
+        let memory = along(|_| 512.0);
+        let descriptors = along(|rate| 20.0 + 0.01 * rate);
+        let binding = bottleneck(&[
+            resource("memory", Some(2048.0), &memory),
+            resource("descriptors", Some(1024.0), &descriptors),
+            resource("cpu", Some(100.0), &cpu),
+        ]);
+        assert_eq!(binding.verdict, Bottleneck::Binds);
+        assert_eq!(binding.name.as_deref(), Some("cpu"));
+        // (100 − 2) ÷ 0.06 = 1,633/s.
+        let full_at = binding.full_at.unwrap();
+        assert!((full_at - 1633.0).abs() < 10.0, "{full_at}");
+        let line = binding.line.unwrap();
+        assert!((line.slope - 0.06).abs() < 0.001 && line.r2 > 0.99);
+        let verdicts: Vec<Effect> = binding.resources.iter().map(|trend| trend.verdict).collect();
+        assert_eq!(verdicts, [Effect::Flat, Effect::Flat, Effect::Grows]);
+    }
+
+    #[test]
+    fn a_resource_far_from_full_does_not_bind() {
+        // An idle target: 9 % of a CPU at the rate where it gives way.
+        let binding = bottleneck(&[resource("cpu", Some(100.0), &along(|rate| 1.0 + 0.0055 * rate))]);
+        assert_eq!(binding.verdict, Bottleneck::NoneBinds);
+        assert_eq!(binding.name.as_deref(), Some("cpu"));
+        let full_at = binding.full_at.unwrap();
+        assert!((full_at - 18_000.0).abs() < 1500.0, "{full_at}");
+    }
+
+    #[test]
+    fn a_full_resource_does_not_bend_its_line() {
+        let mut cpu = along(|rate| 2.0 + 0.06 * rate);
+        // Overloaded: full, and answering less than it could.
+        cpu.extend([(1500.0, 100.0), (1100.0, 100.0), (1600.0, 99.0)]);
+        let binding = bottleneck(&[resource("cpu", Some(100.0), &cpu)]);
+        assert_eq!(binding.verdict, Bottleneck::Binds);
+        assert!((binding.full_at.unwrap() - 1633.0).abs() < 10.0);
+        assert!((binding.resources[0].full_ratio.unwrap() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_resource_that_was_seen_full_needs_no_line_to_bind() {
+        let cpu = [(50.0, 4.0), (350.0, 20.0), (1650.0, 99.0), (1600.0, 100.0), (1640.0, 98.5)];
+        let binding = bottleneck(&[resource("cpu", Some(100.0), &cpu)]);
+        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::Binds, Some(1600.0)));
+        assert_eq!((binding.line, binding.resources[0].verdict), (None, Effect::Grows));
+        // Nor one that is idle until it is full.
+        let jump: Vec<(f64, f64)> = [50.0, 350.0, 700.0, 1000.0, 1500.0, 1600.0]
+            .map(|rate| (rate, if rate > 1200.0 { 100.0 } else { 10.0 }))
+            .into();
+        let binding = bottleneck(&[resource("locks", Some(100.0), &jump)]);
+        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::Binds, Some(1500.0)));
+        // What is full at any load is not filled by it.
+        let cache = cpu.map(|(rate, _)| (rate, 99.0));
+        assert_eq!(bottleneck(&[resource("memory", Some(100.0), &cache)]).verdict, Bottleneck::NoEvidence);
+    }
+
+    #[test]
+    fn too_little_is_no_evidence() {
+        let cpu = along(|rate| 2.0 + 0.06 * rate);
+        let reason = |resource: &Resource| {
+            let binding = bottleneck(std::slice::from_ref(resource));
+            assert_eq!((binding.verdict, binding.name), (Bottleneck::NoEvidence, None));
+            binding.resources[0].reason.clone().unwrap()
+        };
+        let few = resource("cpu", Some(100.0), &cpu[..3]);
+        assert!(reason(&few).starts_with("3 of 3 steps"));
+        // Six steps, of which three were too short for the source.
+        let mut short = resource("cpu", Some(100.0), &cpu);
+        short.observations[3..].iter_mut().for_each(|observation| observation.samples = 2);
+        assert!(reason(&short).starts_with("3 of 6 steps"));
+        let close = resource("cpu", Some(100.0), &[(100.0, 5.0), (110.0, 6.0), (120.0, 7.0), (130.0, 8.0)]);
+        assert!(reason(&close).contains("too close"));
+        let noisy = [(100.0, 5.0), (200.0, 60.0), (300.0, 20.0), (400.0, 70.0), (500.0, 10.0)];
+        assert!(reason(&resource("cpu", Some(100.0), &noisy)).contains("varied too much"));
+        assert_eq!(bottleneck(&[]).verdict, Bottleneck::NoEvidence);
+    }
+
+    #[test]
+    fn what_grows_without_end_cannot_be_full() {
+        let binding = bottleneck(&[resource("threads", None, &along(|rate| 10.0 + 0.5 * rate))]);
+        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::NoneBinds, None));
+        assert_eq!(binding.resources[0].verdict, Effect::Grows);
+        assert_eq!(binding.resources[0].reason.as_deref(), Some("nobody said when it is full"));
+    }
+
+    #[test]
+    fn what_grows_in_a_jump_has_no_line() {
+        let jump = along(|rate| if rate > 1000.0 { 70.0 } else { 10.0 });
+        let trend = &bottleneck(&[resource("cpu", Some(100.0), &jump)]).resources[0];
+        assert_eq!((trend.verdict, trend.full_at), (Effect::Grows, None));
+        assert!(trend.reason.as_deref().unwrap().contains("not along a line"));
+    }
+
+    #[test]
+    fn what_falls_is_neither_flat_nor_binding() {
+        let binding = bottleneck(&[resource("cpu", Some(100.0), &along(|rate| 90.0 - 0.05 * rate))]);
+        assert_eq!(binding.resources[0].verdict, Effect::Falls);
+        assert_eq!(binding.verdict, Bottleneck::NoneBinds);
+    }
+
+    #[test]
+    fn its_json_says_what_it_is() {
+        let binding = bottleneck(&[resource("cpu", Some(100.0), &along(|rate| 2.0 + 0.06 * rate))]);
+        let json = serde_json::to_value(&binding).unwrap();
+        assert_eq!((&json["verdict"], &json["name"]), (&"binds".into(), &"cpu".into()));
+        assert!(json["slope"].is_f64() && json["r2"].is_f64() && json["standard_error"].is_f64());
+        assert_eq!(json["resources"][0]["verdict"], "grows");
+        assert_eq!(serde_json::from_value::<Binding>(json).unwrap(), binding);
+        let none = bottleneck(&[]);
+        let text = serde_json::to_string(&none).unwrap();
+        assert_eq!(serde_json::from_str::<Binding>(&text).unwrap(), none);
+    }
+
+    proptest! {
+        /// Whatever was seen, one that binds is the first to be full of all.
+        #[test]
+        fn the_first_to_be_full_is_named(
+            slopes in prop::collection::vec((0.0_f64..1.0, 0.0_f64..50.0), 1..6),
+        ) {
+            let resources: Vec<Resource> = slopes
+                .iter()
+                .enumerate()
+                .map(|(index, (slope, idle))| {
+                    resource(&index.to_string(), Some(100.0), &along(|rate| idle + slope * rate))
+                })
+                .collect();
+            let binding = bottleneck(&resources);
+            let earliest = binding.resources.iter().filter_map(|trend| trend.full_at).min_by(f64::total_cmp);
+            prop_assert_eq!(binding.full_at, earliest);
+            prop_assert_eq!(binding.resources.len(), resources.len());
+        }
+    }
+}
