@@ -113,3 +113,18 @@ impl LoadClock {
         tokio::time::sleep_until(self.instant_of(offset)).await;
     }
 }
+
+/// A clock that stands still, with no timer but tokio's, which tests can pause.
+#[cfg(test)]
+pub(crate) struct Paused;
+
+#[cfg(test)]
+impl WallClock for Paused {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn timers(&self) -> Timers {
+        Timers::Tokio
+    }
+}

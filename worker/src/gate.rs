@@ -178,19 +178,7 @@ mod tests {
     use tokio::time::{advance, timeout};
 
     use super::*;
-    use crate::clock::{Timers, WallClock};
-
-    struct Paused;
-
-    impl WallClock for Paused {
-        fn now(&self) -> Timestamp {
-            Timestamp::UNIX_EPOCH
-        }
-
-        fn timers(&self) -> Timers {
-            Timers::Tokio
-        }
-    }
+    use crate::clock::Paused;
 
     fn gate(pools: &[u32], attacks: &[(usize, u32)]) -> Gate {
         let clock = LoadClock::new(&Paused, Timestamp::UNIX_EPOCH, Duration::ZERO);

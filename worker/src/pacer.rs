@@ -143,24 +143,11 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::clock::{SystemClock, WallClock};
+    use crate::clock::{Paused, SystemClock, WallClock};
 
     fn pacer() -> Pacer {
         let wall = SystemClock;
         Pacer::new(LoadClock::new(&wall, wall.now(), Duration::ZERO))
-    }
-
-    /// The same clock, and no timer but tokio's, which tests can pause.
-    struct Paused;
-
-    impl WallClock for Paused {
-        fn now(&self) -> Timestamp {
-            Timestamp::UNIX_EPOCH
-        }
-
-        fn timers(&self) -> Timers {
-            Timers::Tokio
-        }
     }
 
     #[tokio::test]
