@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::{self, LoadClock};
-use crate::gate::{Gate, Pass};
+use crate::gate::Gate;
 use crate::health::{CpuMeter, open_descriptors};
 use crate::pacer::Pacer;
 use crate::recorder::{Checkpoint, Ended, Recorder, Slot, Traffic, Versions};
@@ -190,8 +190,8 @@ impl<T: Transport + 'static> Engine<T> {
         }
     }
 
-    /// Opens an attack's connections shortly before its load begins, as many as are
-    /// free until then.
+    /// Opens an attack's connections shortly before its load begins, as many as no
+    /// other attack needs until then.
     async fn warm_up(self: &Rc<Self>, index: usize, span: Span) {
         let attack = &self.plan.config.attacks()[index];
         let share = self.shard.part_of(attack.warm_up);
@@ -203,22 +203,26 @@ impl<T: Transport + 'static> Engine<T> {
         if let Some(before) = begin.checked_sub(WARM_UP) {
             self.sleep_until_or_stop(before).await;
         }
-        // Each is as good as one in use: together they are no more than there may be.
-        let passes: Vec<Pass<'_>> = (0..share).map_while(|_| self.gate.try_enter(index)).collect();
-        let count = passes.len();
+        let count = usize::try_from(share).unwrap_or(usize::MAX);
+        let exhausted = self.gate.exhausted(index);
         let mut opening = JoinSet::new();
         for first in 0..count.min(WARM_UP_AT_ONCE) {
             let engine = Rc::clone(self);
             opening.spawn_local(async move {
                 for number in (first..count).step_by(WARM_UP_AT_ONCE) {
+                    // While it is being opened it is as good as one in use: together
+                    // they are no more than there may be.
+                    let Some(_pass) = engine.gate.try_enter(index) else { break };
                     let requests = &engine.prepared[index];
                     engine.transport.warm_up(&requests[number % requests.len()]).await;
                 }
             });
         }
+        // What is left ends as it is dropped. The arrivals of an attack that is under
+        // way go first: they never wait for a connection that none needs yet.
         tokio::select! {
             () = join_all(&mut opening) => {}
-            // What is left ends as it is dropped.
+            () = exhausted => {}
             () = self.sleep_until_or_stop(begin) => {}
         }
     }
@@ -226,7 +230,7 @@ impl<T: Transport + 'static> Engine<T> {
     /// The open workload model.
     async fn open(self: Rc<Self>, attack: usize, span: Span, arrivals: &Process) {
         let requests = &self.plan.config.attacks()[attack].requests;
-        let mut mix = Mix::new(requests, self.plan.seed_of(attack));
+        let mix = Mix::new(requests, self.plan.seed_of(attack));
         let mut sending = JoinSet::new();
         let idle = Rc::new(Idle::default());
         let mut pacer = Pacer::new(self.clock);
@@ -316,7 +320,7 @@ impl<T: Transport + 'static> Engine<T> {
     async fn user(self: Rc<Self>, attack: usize, span: Span, user: u32, count: NonZeroU32, ramp: Duration) {
         let attack_config = &self.plan.config.attacks()[attack];
         let seed = self.plan.seed_of(attack);
-        let mut mix = Mix::new(&attack_config.requests, seed);
+        let mix = Mix::new(&attack_config.requests, seed);
         let mut pauses = SplitMix64(seed ^ SplitMix64(u64::from(user)).next());
         let start = (span.start + user_start(user, count, ramp)).max(self.slice.start);
         // A user that comes late is ready when it comes.

@@ -15,17 +15,28 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 use crate::clock::LoadClock;
 
 /// Counts the connections in use.
 #[derive(Debug)]
 pub(crate) struct Gate {
     clock: LoadClock,
-    /// Connections of each pool that nobody uses.
-    pools: Vec<Cell<u32>>,
+    pools: Vec<Pool>,
     attacks: Vec<Line>,
     waiting: Cell<usize>,
     tickets: Cell<u64>,
+}
+
+/// The connections of one carrier.
+#[derive(Debug)]
+struct Pool {
+    /// Those that nobody uses.
+    free: Cell<u32>,
+    /// Told when an arrival finds none.
+    exhausted: Notify,
 }
 
 /// Those of one attack.
@@ -66,7 +77,10 @@ impl Gate {
             |(pool, free)| Line { pool, free: Cell::new(free), waiters: RefCell::new(VecDeque::new()) };
         Self {
             clock,
-            pools: pools.iter().copied().map(Cell::new).collect(),
+            pools: pools
+                .iter()
+                .map(|free| Pool { free: Cell::new(*free), exhausted: Notify::new() })
+                .collect(),
             attacks: attacks.into_iter().map(line).collect(),
             waiting: Cell::new(0),
             tickets: Cell::new(0),
@@ -77,11 +91,11 @@ impl Gate {
     pub(crate) fn try_enter(&self, attack: usize) -> Option<Pass<'_>> {
         let line = &self.attacks[attack];
         let pool = &self.pools[line.pool];
-        if line.free.get() == 0 || pool.get() == 0 {
+        if line.free.get() == 0 || pool.free.get() == 0 {
             return None;
         }
         line.free.set(line.free.get() - 1);
-        pool.set(pool.get() - 1);
+        pool.free.set(pool.free.get() - 1);
         Some(Pass { gate: self, attack })
     }
 
@@ -99,12 +113,22 @@ impl Gate {
         (Pass { gate: self, attack }, freed)
     }
 
+    /// When an arrival next finds no connection free among those that an attack shares.
+    pub(crate) fn exhausted(&self, attack: usize) -> Notified<'_> {
+        self.pools[self.attacks[attack].pool].exhausted.notified()
+    }
+
     fn queue(&self, attack: usize, waker: Waker) -> Place<'_> {
         let ticket = self.tickets.get();
         self.tickets.set(ticket + 1);
         self.waiting.set(self.waiting.get() + 1);
         let waiter = Rc::new(Waiter { ticket, waker, granted: Cell::new(None), gone: Cell::new(false) });
-        self.attacks[attack].waiters.borrow_mut().push_back(Rc::clone(&waiter));
+        let line = &self.attacks[attack];
+        line.waiters.borrow_mut().push_back(Rc::clone(&waiter));
+        let pool = &self.pools[line.pool];
+        if pool.free.get() == 0 {
+            pool.exhausted.notify_waiters();
+        }
         Place { gate: self, attack, waiter }
     }
 
@@ -112,19 +136,19 @@ impl Gate {
         let line = &self.attacks[attack];
         let pool = &self.pools[line.pool];
         line.free.set(line.free.get() + 1);
-        pool.set(pool.get() + 1);
+        pool.free.set(pool.free.get() + 1);
         if self.waiting.get() == 0 {
             return;
         }
         let now = self.clock.now();
-        while pool.get() > 0
+        while pool.free.get() > 0
             && let Some(next) = self.longest_waiting(line.pool)
         {
             let Some(waiter) = self.attacks[next].waiters.borrow_mut().pop_front() else { return };
             self.waiting.set(self.waiting.get() - 1);
             let free = &self.attacks[next].free;
             free.set(free.get() - 1);
-            pool.set(pool.get() - 1);
+            pool.free.set(pool.free.get() - 1);
             waiter.granted.set(Some(now));
             waiter.waker.wake_by_ref();
         }
@@ -137,14 +161,19 @@ impl Gate {
             if line.pool != pool || line.free.get() == 0 {
                 return None;
             }
-            let mut waiters = line.waiters.borrow_mut();
-            while waiters.front().is_some_and(|waiter| waiter.gone.get()) {
-                waiters.pop_front();
-                self.waiting.set(self.waiting.get() - 1);
-            }
-            waiters.front().map(|waiter| (waiter.ticket, index))
+            self.forget_the_gone(line);
+            line.waiters.borrow().front().map(|waiter| (waiter.ticket, index))
         };
         self.attacks.iter().enumerate().filter_map(ticket).min().map(|(_, index)| index)
+    }
+
+    /// Those of an attack who gave up are the first in line: they may all wait as long.
+    fn forget_the_gone(&self, line: &Line) {
+        let mut waiters = line.waiters.borrow_mut();
+        while waiters.front().is_some_and(|waiter| waiter.gone.get()) {
+            waiters.pop_front();
+            self.waiting.set(self.waiting.get() - 1);
+        }
     }
 }
 
@@ -164,6 +193,7 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.waiter.gone.set(true);
+        self.gate.forget_the_gone(&self.gate.attacks[self.attack]);
         if self.waiter.granted.take().is_some() {
             self.gate.leave(self.attack);
         }
@@ -241,12 +271,13 @@ mod tests {
         let first = gate.try_enter(0).unwrap();
         // Given up before and after its turn had come.
         assert!(timeout(Duration::from_millis(5), gate.enter(0)).await.is_err());
+        assert_eq!(gate.waiting.get(), 0, "nobody");
         let mut next = Box::pin(gate.enter(0));
         let mut last = pin!(gate.enter(0));
         assert!(poll!(next).is_pending() && poll!(last).is_pending());
         drop(first);
         drop(next);
         assert!(poll!(last).is_ready());
-        assert_eq!((gate.waiting.get(), gate.pools[0].get()), (0, 1), "and it has left, too");
+        assert_eq!((gate.waiting.get(), gate.pools[0].free.get()), (0, 1), "and it has left, too");
     }
 }

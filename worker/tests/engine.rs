@@ -96,6 +96,11 @@ async fn answer_in(time: Duration, reply: Reply) -> Reply {
 }
 
 fn plan(attack: &str, workers: u32) -> Plan {
+    plan_with(attack, workers, 10_000)
+}
+
+/// For workers that may have so many sockets in all.
+fn plan_with(attack: &str, workers: u32, sockets: u32) -> Plan {
     let text = format!(
         "name: test\nworkers: {workers}\nattacks:\n  - name: a\n    url: http://127.0.0.1:1/\n{attack}"
     );
@@ -105,7 +110,7 @@ fn plan(attack: &str, workers: u32) -> Plan {
         mode: "test".into(),
         cores: many,
         rate_per_worker: many,
-        sockets: many,
+        sockets: NonZeroU32::new(sockets).unwrap(),
         workers_share_process: true,
         workers_per_function: many,
         lead: LEAD,
@@ -434,6 +439,17 @@ async fn a_later_attack_warms_up_shortly_before_it_begins() {
         "{:?}",
         seen.warmed_up_at
     );
+}
+
+/// Three connections for both, and each request takes one for 23 ms. When the second
+/// attack begins to open its own, at 8.008 s, one is free, and at 8.010 s it is needed.
+#[tokio::test(start_paused = true)]
+async fn an_attack_under_way_never_waits_for_another_to_warm_up() {
+    let load = "    rate: 100/s\n    duration: 10.008s\n  - { name: b, url: 'http://127.0.0.1:1/', rate: 1/s, duration: 1s, warm_up: 3 }\norder: sequence\n";
+    let seen = run(plan_with(load, 1, 3), 0, None, |_, _| answer_in(Duration::from_millis(23), OK)).await;
+    assert_eq!(seen.tally.completed, 1002);
+    let lag = seen.send_lag.max_ms().unwrap();
+    assert!(lag <= 1.01, "{lag} ms");
 }
 
 #[tokio::test(start_paused = true)]
