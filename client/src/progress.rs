@@ -14,6 +14,7 @@ use deathstar_controller::ports::{Table, TableResult};
 use deathstar_statemachine::histogram::Histogram;
 use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::plan::Plan;
+use deathstar_statemachine::report::Round;
 use deathstar_statemachine::window::Window;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -73,6 +74,8 @@ pub(crate) struct Progress {
     /// How often windows are read.
     every: Duration,
     duration_s: u64,
+    /// Whether it takes as long at most, in rounds that it decides on.
+    searches: bool,
     workers: u64,
     /// By how much the newest window of one worker may be ahead of another's, in
     /// seconds.
@@ -85,7 +88,8 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct Counts {
     windows: BTreeMap<(u64, u32), (u64, u64)>,
-    t0: Option<jiff::Timestamp>,
+    /// The latest.
+    round: Option<Round>,
     /// Whether they began before the display did, and it left those out.
     partial: bool,
 }
@@ -110,6 +114,7 @@ impl Progress {
             bar,
             every,
             duration_s,
+            searches: plan.config.search().is_some(),
             workers,
             behind_s,
             counts: RefCell::default(),
@@ -131,12 +136,13 @@ impl Progress {
     }
 
     async fn look(&self, table: &impl Table) -> TableResult<()> {
-        if self.counts.borrow().t0.is_none() {
-            let rounds = table.rounds(&self.run).await?;
-            self.counts.borrow_mut().t0 = rounds.first().map(|round| round.t0);
+        if self.searches || self.counts.borrow().round.is_none() {
+            self.counts.borrow_mut().round = table.rounds(&self.run).await?.pop();
         }
-        let Some(t0) = self.counts.borrow().t0 else { return Ok(()) };
-        let elapsed = u64::try_from(clock::now().duration_since(t0).as_secs()).unwrap_or(0);
+        let Some(round) = self.counts.borrow().round.clone() else { return Ok(()) };
+        // Between two rounds there is time in which nothing is due.
+        let since = u64::try_from(clock::now().duration_since(round.t0).as_secs()).unwrap_or(0);
+        let elapsed = (round.from / 1_000_000 + since).min(round.until.div_ceil(1_000_000));
         let from_s = self.reread_from(elapsed);
         let from = from_s * 1_000_000;
         let windows = self.windows(table, from).await?;
@@ -167,10 +173,15 @@ impl Progress {
         let p99 = times.quantile_ms(0.99).map_or("–".to_owned(), |ms| format!("{ms:.1} ms"));
         let seen = if counts.partial { " seen since" } else { "" };
         let position = elapsed.min(self.duration_s);
-        let message = format!("{rate}/s  p99 {p99}  {errors} errors of {ended}{seen}");
+        let step = round
+            .step
+            .as_ref()
+            .map_or(String::new(), |step| format!("step {}: {}  ", round.number + 1, step.rate));
+        let message = format!("{step}{rate}/s  p99 {p99}  {errors} errors of {ended}{seen}");
         if self.display == Display::Lines {
             // A pipe that is closed wants no more of it.
-            let _ = writeln!(std::io::stdout(), "{position}/{} s  {message}", self.duration_s);
+            let at_most = if self.searches { "at most " } else { "" };
+            let _ = writeln!(std::io::stdout(), "{position}/{at_most}{} s  {message}", self.duration_s);
         } else {
             self.bar.set_position(position);
             self.bar.set_message(message);

@@ -1,6 +1,7 @@
 //! NextRound: decide on the next stretch of load and when it starts.
 //!
-//! A constant test is one round. A repeat of this task returns the round that
+//! A constant test is one round; a search is as many as it takes, and what came of
+//! those before decides on the next. A repeat of this task returns the round that
 //! is open, so that a lost answer starts nothing twice.
 
 use std::time::Duration;
@@ -10,6 +11,8 @@ use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{FleetShards, NextRoundOutput};
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::Round;
+use deathstar_statemachine::schedule::micros;
+use deathstar_statemachine::search::{Decision, Outcome, Search, Step, Tried};
 use deathstar_statemachine::units::display_duration;
 use jiff::{SignedDuration, Timestamp};
 
@@ -28,12 +31,14 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         return Ok(attack(&plan, open));
     }
     let from = rounds.last().map_or(0, |round| round.until);
-    let until = plan.load_end();
-    if from >= until {
-        return Ok(done(&rounds, ports.clock().now()));
-    }
+    let (until, step) = match next(&plan, &rounds) {
+        Next::Load => (plan.load_end(), None),
+        Next::Step(step) => (from + micros(step.duration), Some(step)),
+        Next::Nothing => return Ok(done(&rounds, ports.clock().now())),
+    };
     let now = ports.clock().now();
-    let t0 = now.saturating_add(signed(plan.place.lead)).unwrap_or(Timestamp::MAX);
+    let ahead = plan.place.lead + rest(&plan, &rounds);
+    let t0 = now.saturating_add(signed(ahead)).unwrap_or(Timestamp::MAX);
     if t0 > plan.latest_start(from) {
         return Err(TaskError::OverLimit(too_late(&plan, now)));
     }
@@ -44,9 +49,40 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         t0,
         slices: plan.slices(from, until),
         judged: false,
+        step,
+        outcome: None,
     };
     table.put_round(run, &round).await?;
     Ok(attack(&plan, &round))
+}
+
+/// What follows on rounds that are all judged.
+enum Next {
+    /// All of the load.
+    Load,
+    /// A step of a search.
+    Step(Step),
+    /// Nothing.
+    Nothing,
+}
+
+fn next(plan: &Plan, rounds: &[Round]) -> Next {
+    let Some(search) = plan.config.search() else {
+        return if rounds.is_empty() { Next::Load } else { Next::Nothing };
+    };
+    let history: Vec<Tried> = rounds.iter().map_while(Round::tried).collect();
+    match search.decide(&history) {
+        Decision::Next(step) => Next::Step(step),
+        Decision::Concluded(_) => Next::Nothing,
+    }
+}
+
+/// How long the target is left alone, so that what a step left behind does not count
+/// for the next. What we waited for has ended with the round; a target may still be
+/// busy with what we gave up on.
+fn rest(plan: &Plan, rounds: &[Round]) -> Duration {
+    let broke = rounds.last().is_some_and(|round| matches!(round.outcome, Some(Outcome::Broke { .. })));
+    plan.config.search().filter(|_| broke).map(Search::warm_up).unwrap_or_default()
 }
 
 /// A load that began now would be cut off by the run's own switch.

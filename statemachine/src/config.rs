@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrivals::Spacing;
 use crate::load::{Load, Think};
+use crate::search::Search;
 use crate::secret::{Reference, Values};
 use crate::slo::{Rule, StopIf};
 pub use problem::{ConfigError, Problems, ShapeError};
@@ -321,6 +322,24 @@ impl Config {
             return Ok(self.clone());
         }
         check::check(self.raw.clone(), Some(values)).map_err(Problems)
+    }
+}
+
+impl Config {
+    /// The search, if it is one: it is the only attack then.
+    #[must_use]
+    pub fn search(&self) -> Option<&Search> {
+        match self.attacks.as_slice() {
+            [Attack { load: Load::Search(search), .. }] => Some(search),
+            _ => None,
+        }
+    }
+
+    /// The same config with one step of its search in place of the search. As JSON it
+    /// is still the document that was read.
+    pub(crate) fn with_step(mut self, step: Load) -> Self {
+        self.attacks.iter_mut().for_each(|attack| attack.load = step.clone());
+        self
     }
 }
 

@@ -83,7 +83,8 @@ impl Estimate {
     pub fn of(plan: &Plan, architecture: Architecture) -> Self {
         let workers = f64::from(plan.workers.get());
         let load_s = plan.load_end() as f64 / 1e6;
-        let slices = plan.slices(0, plan.load_end());
+        // Of a search, as if no round was cut, and no more than that.
+        let slices = plan.slices(0, plan.load_end()).max(plan.rounds());
         let gb = f64::from(plan.config.memory_mb()) / 1024.0;
         let gb_second = match architecture {
             Architecture::X86_64 => GB_SECOND_X86_64,
@@ -101,7 +102,10 @@ impl Estimate {
         Self {
             compute: workers * gb * seconds * gb_second,
             invocations: workers * f64::from(slices) * INVOCATION,
-            transitions: transitions(plan.fleets.len(), plan.workers.get(), slices) as f64 * TRANSITION,
+            transitions: transitions(plan.fleets.len(), plan.workers.get(), slices.div_ceil(plan.rounds()))
+                as f64
+                * f64::from(plan.rounds())
+                * TRANSITION,
             table: workers * (writes * WRITE + seconds * READ),
         }
     }

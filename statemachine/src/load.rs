@@ -1,6 +1,6 @@
 //! The shape of the load: which requests are due, and when.
 //!
-//! Open profiles (`constant`, `ramp`, `steps`, `burst`) say when requests arrive,
+//! Open profiles (`constant`, `ramp`, `steps`, `burst`, `search`) say when requests arrive,
 //! whatever the target does. The closed profile (`users`) says how many
 //! callers loop, each waiting for its answer. `schedule` turns an open profile
 //! into due times.
@@ -8,6 +8,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::search::Search;
 use crate::units::Rate;
 
 /// A load profile. Every duration is longer than zero unless said otherwise.
@@ -53,6 +54,19 @@ pub enum Load {
         /// How many peaks there are.
         times: NonZeroU32,
     },
+    /// One rate after another, each decided on by what came of those before it.
+    Search(Search),
+    /// One step of a search, as those see it who send it and who look at it.
+    Step {
+        /// Where it begins in the load: nothing is due before.
+        after: Duration,
+        /// Above zero.
+        rate: Rate,
+        /// How long it begins with what is not judged.
+        warm_up: Duration,
+        /// How long it is, its warm-up included.
+        duration: Duration,
+    },
     /// The closed workload model: callers that loop.
     Users {
         /// How many virtual users.
@@ -65,7 +79,8 @@ pub enum Load {
 }
 
 impl Load {
-    /// How long requests are due, from the first to the last.
+    /// How long requests are due, from the first to the last; of a search, the
+    /// longest that it takes on a target that is always the same.
     #[must_use]
     pub fn duration(&self) -> Duration {
         match self {
@@ -74,16 +89,20 @@ impl Load {
             // At most 1,000 steps (checked by the config).
             Self::Steps { rates, each } => *each * u32::try_from(rates.len()).unwrap_or(u32::MAX),
             Self::Burst { warm, spike, recover, times, .. } => *warm + (*spike + *recover) * times.get(),
+            Self::Search(search) => search.load_at_most(),
+            Self::Step { after, duration, .. } => *after + *duration,
             Self::Users { ramp, duration, .. } => *ramp + *duration,
         }
     }
 
     /// Where one part ends and the next begins, from the start: between two steps,
-    /// and at both ends of a peak.
+    /// at both ends of a peak, and where a step of a search begins
+    /// to be judged.
     #[must_use]
     pub fn edges(&self) -> Vec<Duration> {
         match self {
-            Self::Constant { .. } | Self::Ramp { .. } | Self::Users { .. } => Vec::new(),
+            Self::Constant { .. } | Self::Ramp { .. } | Self::Search(_) | Self::Users { .. } => Vec::new(),
+            Self::Step { after, warm_up, .. } => vec![*after, *after + *warm_up],
             Self::Steps { rates, each } => (1..).zip(rates).map(|(step, _)| *each * step).collect(),
             Self::Burst { warm, spike, recover, times, .. } => (0..times.get())
                 .map(|peak| *warm + (*spike + *recover) * peak)
@@ -100,8 +119,15 @@ impl Load {
             Self::Ramp { .. } => "ramp",
             Self::Steps { .. } => "steps",
             Self::Burst { .. } => "burst",
+            Self::Search(_) | Self::Step { .. } => "search",
             Self::Users { .. } => "users",
         }
+    }
+
+    /// Whether its rates are decided on as it goes.
+    #[must_use]
+    pub const fn is_search(&self) -> bool {
+        matches!(self, Self::Search(_) | Self::Step { .. })
     }
 
     /// Whether arrivals do not wait for responses.
@@ -118,6 +144,8 @@ impl Load {
             Self::Ramp { from, to, .. } => *from.max(to),
             Self::Steps { rates, .. } => rates.iter().copied().max().unwrap_or(Rate::ZERO),
             Self::Burst { peak, .. } => *peak,
+            Self::Search(search) => search.up_to(),
+            Self::Step { rate, .. } => *rate,
             Self::Users { .. } => Rate::ZERO,
         }
     }

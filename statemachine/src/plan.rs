@@ -18,7 +18,9 @@ use crate::ids::RunId;
 use crate::load::Load;
 use crate::pace::{Crowd, Pace};
 use crate::schedule::{Schedule, Shard, micros};
+use crate::search::{HOLD_STEPS, Search, Step};
 use crate::secret::{self, Reference};
+use crate::slo::Metric;
 use crate::units::{display_duration, duration_text};
 use crate::window::Grid;
 
@@ -236,12 +238,12 @@ impl Plan {
         }
         let writing = pace_of(&config, &place, workers);
         let slice = writing.whole_windows(slice(&config, &place, writing.spread)?);
-        let load = Duration::from_micros(longest_load(&config));
-        if load > slice * MAX_SLICES {
-            return Err(PlanError::LoadTooLong { load, slice });
+        let round = longest_round(&config);
+        if round > slice * MAX_SLICES {
+            return Err(PlanError::LoadTooLong { load: round, slice });
         }
         // While one slice hands over to the next, both keep connections open.
-        let overlap = if longest_load(&config) > micros(slice) { 2 } else { 1 };
+        let overlap = if round > slice { 2 } else { 1 };
         let sharing = overlap * if place.workers_share_process { workers.get() } else { 1 };
         let connections = NonZeroU32::new(place.sockets.get() / sharing)
             .ok_or(PlanError::TooFewSockets { workers: workers.get(), sockets: place.sockets.get() })?;
@@ -255,7 +257,7 @@ impl Plan {
             .collect();
         let mut warnings = warnings(&config, &place, workers, connections);
         warnings.extend(writing.warnings());
-        let deadline = deadline(&config, &place, load + writing.spread, planned_at);
+        let deadline = deadline(&config, &place, writing.spread, planned_at);
         let plan = Self {
             run,
             config,
@@ -283,7 +285,8 @@ impl Plan {
         spans(&self.config)
     }
 
-    /// How long requests are due, in microseconds.
+    /// How long requests are due, in microseconds; of a search, at most, on a target
+    /// that is always the same.
     #[must_use]
     pub fn load_end(&self) -> u64 {
         longest_load(&self.config)
@@ -335,16 +338,38 @@ impl Plan {
         own.min(self.connections.get())
     }
 
-    /// When the load must begin at the latest, counted from where a round begins
-    /// in it, so that its last request ends before the deadline.
+    /// When a round must begin at the latest that begins at `from` in the load, so that
+    /// its last request ends before the deadline.
     #[must_use]
     pub fn latest_start(&self, from: u64) -> Timestamp {
-        let done = Duration::from_micros(from);
-        earlier(
-            self.deadline,
-            after_start(&self.config, Duration::from_micros(self.load_end()) + self.pace.spread)
-                .saturating_sub(done),
-        )
+        let left = match self.config.search() {
+            Some(_) => longest_round(&self.config),
+            None => Duration::from_micros(self.load_end().saturating_sub(from)),
+        };
+        earlier(self.deadline, after_start(&self.config, left + self.pace.spread))
+    }
+
+    /// The plan of a round that begins at `from` in the load and tries a step of a
+    /// search: what is due in it is known. Any other round has the plan itself.
+    #[must_use]
+    pub fn in_round(&self, from: u64, step: Option<&Step>) -> Self {
+        let mut plan = self.clone();
+        if let (Some(step), Some(search)) = (step, self.config.search()) {
+            plan.config = plan.config.with_step(Load::Step {
+                after: Duration::from_micros(from),
+                rate: step.rate,
+                warm_up: search.warm_up(),
+                duration: step.duration,
+            });
+        }
+        plan
+    }
+
+    /// How many rounds there are; of a search, at most, on a target that is always the
+    /// same.
+    #[must_use]
+    pub fn rounds(&self) -> u32 {
+        self.config.search().map_or(1, Search::steps_at_most)
     }
 
     /// When the run is torn down if nothing else has done it.
@@ -357,7 +382,7 @@ impl Plan {
     /// both do.
     #[must_use]
     pub fn concurrency(&self) -> u32 {
-        let overlap = if self.load_end() > micros(self.slice) { 2 } else { 1 };
+        let overlap = if longest_round(&self.config) > self.slice { 2 } else { 1 };
         self.workers.get() * overlap
     }
 
@@ -368,7 +393,8 @@ impl Plan {
         u32::try_from((until - from).div_ceil(slice)).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Requests due in the whole run; `None` when a closed profile leaves it open.
+    /// Requests due in the whole run; `None` when a closed profile or a search leaves it
+    /// open.
     #[must_use]
     pub fn scheduled(&self) -> Option<u64> {
         self.config.attacks().iter().map(|attack| Schedule::of(&attack.load).map(|s| s.total())).sum()
@@ -397,8 +423,16 @@ fn spans(config: &Config) -> Vec<Span> {
 }
 
 /// When the last request has ended and is written down for certain, in a run that went as planned.
-fn deadline(config: &Config, place: &Place, until_written: Duration, planned_at: Timestamp) -> Timestamp {
-    later(planned_at, place.setup + place.lead + after_start(config, until_written))
+fn deadline(config: &Config, place: &Place, spread: Duration, planned_at: Timestamp) -> Timestamp {
+    let load = match config.search() {
+        // Each round ends with the slowest request of it.
+        Some(search) => {
+            let between = place.lead + search.warm_up() + after_start(config, spread);
+            search.load_whatever_happens() + between * search.steps_whatever_happens()
+        }
+        None => Duration::from_micros(longest_load(config)),
+    };
+    later(planned_at, place.setup + place.lead + after_start(config, load + spread))
 }
 
 /// How long after its start the last request of a load has ended for certain.
@@ -419,6 +453,12 @@ fn earlier(time: Timestamp, by: Duration) -> Timestamp {
 
 fn longest_load(config: &Config) -> u64 {
     spans(config).iter().map(|span| span.end).max().unwrap_or(0)
+}
+
+/// The longest stretch of load between two decisions.
+fn longest_round(config: &Config) -> Duration {
+    let hold = config.search().map(|search| search.step() * HOLD_STEPS);
+    hold.unwrap_or_else(|| Duration::from_micros(longest_load(config)))
 }
 
 /// How long a slice may be, so that an invocation lives to see the end of a
@@ -448,6 +488,11 @@ fn slice(config: &Config, place: &Place, spread: Duration) -> Result<Duration, P
 fn arrivals_or_users(attack: &Attack) -> u64 {
     match (&attack.load, Schedule::of(&attack.load)) {
         (Load::Users { count, .. }, _) => u64::from(count.get()),
+        // Of the lowest rate that is tried.
+        (Load::Search(search), _) => {
+            let (rate, duration) = (search.from(), search.step());
+            Schedule::of(&Load::Constant { rate, duration }).map_or(0, |schedule| schedule.total())
+        }
         (_, schedule) => schedule.map_or(0, |schedule| schedule.total()),
     }
 }
@@ -526,6 +571,14 @@ fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: No
             config.memory_mb(),
             f64::from(workers.get()) * vcpus.floor()
         ));
+    }
+    let mut rules = config.attacks().iter().flat_map(|attack| &attack.slo);
+    // What fails quickly may count as achieved.
+    if config.search().is_some() && !rules.any(|rule| rule.metric() == Metric::Errors) {
+        warnings.push(
+            "no promise of this search is about errors, so a rate at which most requests fail counts as held; add errors < 0.1%"
+                .to_owned(),
+        );
     }
     let sockets = u64::from(connections.get()) * u64::from(workers.get());
     for attack in config.attacks() {

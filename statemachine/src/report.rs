@@ -5,20 +5,30 @@
 //! never renamed. Ratios are 0–1, times are milliseconds, rates are per second;
 //! a number that was never measured is `null`.
 
+mod answers;
+mod capacity;
 mod judge;
 mod merge;
+mod step;
+mod stretch;
+mod watch;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use answers::{Answer, Confidence};
+pub use capacity::{Capacity, GaveWay};
 pub use merge::Merge;
+pub use step::StepSeen;
 
+use crate::bootstrap::Interval;
 use crate::histogram::Histogram;
 use crate::ids::RunId;
 use crate::message::CaughtFailure;
-use crate::window::Series;
+use crate::search::{Outcome, Purpose, Step, Tried};
+use crate::window::{Series, Tally};
 
 /// The version of the report's shape.
 pub const SCHEMA: u32 = 1;
@@ -41,6 +51,20 @@ pub struct Round {
     pub slices: u32,
     /// Whether its windows have been looked at, so that another may follow.
     pub judged: bool,
+    /// Of a search: what is tried in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+    /// What came of that, once it was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+impl Round {
+    /// The step of a search that it was, once it is known what came of it.
+    #[must_use]
+    pub fn tried(&self) -> Option<Tried> {
+        Some(Tried { step: self.step.clone()?, outcome: self.outcome.clone()? })
+    }
 }
 
 /// Why a run stopped before its load was over.
@@ -128,6 +152,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why, in sentences.
     pub reasons: Vec<String>,
+    /// What was asked, answered as far as the evidence goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
     /// When the first request was due.
     pub started_at: Option<Timestamp>,
     /// How long requests were due, in seconds.
@@ -344,6 +371,9 @@ pub struct AttackReport {
     pub curve: Vec<CurvePoint>,
     /// The distribution of response times, for a picture.
     pub distribution: Vec<Column>,
+    /// Of a search: what it found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
 }
 
 /// One second of an attack's timeline, or one longer window, by when requests
@@ -364,19 +394,51 @@ pub struct Moment {
     pub p99: Option<f64>,
 }
 
-/// One step of a curve of response time against load.
+/// One step of a curve of latency against load. Of a step of a search, its warm-up is
+/// left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Requests due per second.
     pub rate: f64,
     /// Answered per second, as in [`Rates::achieved`].
     pub achieved: f64,
+    /// Completed per second.
+    #[serde(default)]
+    pub succeeded: f64,
     /// Response time, in milliseconds.
     pub p50: Option<f64>,
     /// Response time, in milliseconds.
     pub p99: Option<f64>,
+    /// What holds the p50 with 95 % confidence; nothing with too few windows.
+    #[serde(default)]
+    pub p50_interval: Option<Interval>,
+    /// The same of the p99.
+    #[serde(default)]
+    pub p99_interval: Option<Interval>,
+    /// As in [`Measured::response_time_ms`], to two digits.
+    #[serde(default)]
+    pub response_time_ms: Times,
+    /// As in [`Measured::service_time_ms`], to two digits.
+    #[serde(default)]
+    pub service_time_ms: Times,
     /// As in [`Measured::error_ratio`].
     pub error_ratio: Option<f64>,
+    /// Of a search: what the step was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Purpose>,
+    /// Of a search: what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// (failed + timed out + dropped) ÷ (scheduled − lost): what is not lost has ended.
+fn error_ratio(tally: &Tally) -> Option<f64> {
+    let ended = tally.ended();
+    (ended > 0).then(|| (ended - tally.completed) as f64 / ended as f64)
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1_000_000.0
 }
 
 /// One column of a distribution.

@@ -101,7 +101,8 @@ impl Stretch {
 
 impl Schedule {
     /// The schedule of an open profile; `None` for the closed model, whose
-    /// requests are due when a user is ready for them.
+    /// requests are due when a user is ready for them, and for a search, whose steps
+    /// each have one.
     #[must_use]
     pub fn of(load: &Load) -> Option<Self> {
         let lines: Vec<(Duration, Rate, Rate)> = match load {
@@ -113,7 +114,11 @@ impl Schedule {
                 let bursts = std::iter::repeat_n(once, times.get() as usize).flatten();
                 std::iter::once((*warm, *base, *base)).chain(bursts).collect()
             }
-            Load::Users { .. } => return None,
+            Load::Step { after, rate, duration, .. } => {
+                vec![(*after, Rate::ZERO, Rate::ZERO), (*duration, *rate, *rate)]
+            }
+            // Not known before it has been decided.
+            Load::Search(_) | Load::Users { .. } => return None,
         };
         let mut stretches = Vec::with_capacity(lines.len());
         let (mut start, mut before) = (0, 0);

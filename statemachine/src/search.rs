@@ -44,6 +44,7 @@
 mod history;
 mod probe;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ use thiserror::Error;
 
 use self::history::{End, Seen};
 use self::probe::Costs;
-use crate::units::{Rate, duration_text};
+use crate::units::{Rate, display_duration, duration_text};
 
 /// How many steps long the confirming hold is.
 pub const HOLD_STEPS: u32 = 3;
@@ -65,13 +66,20 @@ pub const HOLDS: usize = 4;
 /// would be too little, and six would leave nothing for rounding.
 pub const MAX_GROWTH: f64 = 7.0;
 
+/// How much of a step is its warm-up, one part in so many: what the target does then is
+/// not judged.
+const WARM_UP: u32 = 5;
+
+/// The shortest and the longest step. What is seen is seen by the second.
+const STEP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
 /// The finest tolerance: 0.1 %, in millionths.
 const MIN_TOLERANCE: u32 = 1000;
 /// The coarsest tolerance: 50 %, in millionths.
 const MAX_TOLERANCE: u32 = 500_000;
 
 /// Why the parameters are none.
-#[derive(Debug, Clone, PartialEq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SearchError {
     /// There is nothing between them.
     #[error("a search from {from} up to {up_to} has nothing to search; up_to must be above from")]
@@ -84,12 +92,12 @@ pub enum SearchError {
     /// A search that multiplies never leaves zero.
     #[error("a search cannot begin at 0/s")]
     FromZero,
-    /// A step that takes no time shows nothing.
-    #[error("a step of a search takes time")]
-    NoDuration,
+    /// Too short to show anything, or longer than anyone waits.
+    #[error("a step of {} is outside {} … {}", display_duration(*.0), display_duration(*STEP.start()), display_duration(*STEP.end()))]
+    Step(Duration),
     /// Too fine to measure, or too coarse to mean anything.
-    #[error("a tolerance of {}% is outside 0.1% … 50%", .0 * 100.0)]
-    Tolerance(f64),
+    #[error("a tolerance of {0} is outside 0.1% … 50%")]
+    Tolerance(String),
 }
 
 /// The parameters of a search.
@@ -195,6 +203,8 @@ pub enum Reason {
     NoEvidence,
     /// Rates that held for a step broke in every hold.
     NotConfirmed,
+    /// It was cut short.
+    Unfinished,
 }
 
 /// How a search ended. Rates are requests per second.
@@ -223,12 +233,12 @@ pub struct Conclusion {
 }
 
 impl Search {
-    /// A search `from` a rate `up_to` another, in steps of a length, until the
-    /// answer is known within a tolerance (a ratio, 0.001–0.5, kept to the
+    /// A search `from` a rate `up_to` another, in steps of a length (1 s to 1 h), until
+    /// the answer is known within a tolerance (a ratio, 0.001–0.5, kept to the
     /// millionth).
     ///
     /// # Errors
-    /// When there is nothing to search, or the tolerance is out of range.
+    /// When there is nothing to search, or a length or a tolerance is out of range.
     pub fn new(from: Rate, up_to: Rate, step: Duration, tolerance: f64) -> Result<Self, SearchError> {
         if from.is_zero() {
             return Err(SearchError::FromZero);
@@ -236,15 +246,40 @@ impl Search {
         if up_to <= from {
             return Err(SearchError::Empty { from, up_to });
         }
-        if step.is_zero() {
-            return Err(SearchError::NoDuration);
+        if !STEP.contains(&step) {
+            return Err(SearchError::Step(step));
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let millionths = (tolerance * 1e6).round() as u32;
         if !(MIN_TOLERANCE..=MAX_TOLERANCE).contains(&millionths) {
-            return Err(SearchError::Tolerance(tolerance));
+            return Err(SearchError::Tolerance(format!("{}%", tolerance * 100.0)));
         }
         Ok(Self { from, up_to, step, tolerance: millionths })
+    }
+
+    /// The lowest rate to try.
+    #[must_use]
+    pub const fn from(&self) -> Rate {
+        self.from
+    }
+
+    /// The highest rate to try.
+    #[must_use]
+    pub const fn up_to(&self) -> Rate {
+        self.up_to
+    }
+
+    /// How long a step takes; the confirming hold takes [`HOLD_STEPS`] times as long.
+    #[must_use]
+    pub const fn step(&self) -> Duration {
+        self.step
+    }
+
+    /// How much of each step is not judged: the fifth with which it begins. The
+    /// confirming hold warms up as long as a step.
+    #[must_use]
+    pub fn warm_up(&self) -> Duration {
+        self.step / WARM_UP
     }
 
     /// How far apart the ends of the answer may be, as a ratio.
@@ -271,6 +306,21 @@ impl Search {
         Decision::Concluded(self.conclude(&seen, end, history))
     }
 
+    /// What these steps allow to be concluded, also when the search is not over.
+    #[must_use]
+    pub fn conclusion(&self, history: &[Tried]) -> Conclusion {
+        match self.decide(history) {
+            Decision::Concluded(conclusion) => conclusion,
+            Decision::Next(_) => {
+                let mut seen = Seen::default();
+                history.iter().for_each(|tried| {
+                    seen.add(tried);
+                });
+                self.conclude(&seen, End::Inconclusive(Reason::Unfinished), history)
+            }
+        }
+    }
+
     /// The most steps until a conclusion when the target does at every rate
     /// always the same: every failure bears repeating, the hold confirms, and no
     /// step lacks evidence.
@@ -285,6 +335,19 @@ impl Search {
     pub fn steps_whatever_happens(&self) -> u32 {
         let holds = u32::try_from(HOLDS).unwrap_or(u32::MAX);
         self.longest(None, None, Costs { held: 3, broke: 3, confirm: 2 * holds })
+    }
+
+    /// How long the load of [`Self::steps_at_most`] is.
+    #[must_use]
+    pub fn load_at_most(&self) -> Duration {
+        self.step * self.longest(None, None, Costs { held: 1, broke: 2, confirm: HOLD_STEPS })
+    }
+
+    /// How long the load of [`Self::steps_whatever_happens`] is.
+    #[must_use]
+    pub fn load_whatever_happens(&self) -> Duration {
+        let holds = u32::try_from(HOLDS).unwrap_or(u32::MAX);
+        self.step * self.longest(None, None, Costs { held: 3, broke: 3, confirm: 2 * holds * HOLD_STEPS })
     }
 
     fn conclude(&self, seen: &Seen<'_>, end: End, history: &[Tried]) -> Conclusion {
@@ -373,7 +436,8 @@ mod tests {
             new("50/s", "50/s", 1, 0.03),
             "a search from 50/s up to 50/s has nothing to search; up_to must be above from"
         );
-        assert_eq!(new("50/s", "60/s", 0, 0.03), "a step of a search takes time");
+        assert_eq!(new("50/s", "60/s", 0, 0.03), "a step of 0us is outside 1s … 1h");
+        assert_eq!(new("50/s", "60/s", 3601, 0.03), "a step of 3601s is outside 1s … 1h");
         assert_eq!(new("50/s", "60/s", 1, 0.6), "a tolerance of 60% is outside 0.1% … 50%");
         for tolerance in [0.0, -0.03, 0.0009, f64::NAN, f64::INFINITY] {
             assert!(new("50/s", "60/s", 1, tolerance).contains("is outside"), "{tolerance}");

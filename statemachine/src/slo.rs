@@ -269,7 +269,7 @@ impl fmt::Display for StopIf {
 
 /// A percentage such as `0.1%` as a ratio, from 0 to 1 inclusive. A bare `0`
 /// is allowed, since it means the same in every unit.
-fn percent(text: &str) -> Option<f64> {
+pub(crate) fn percent(text: &str) -> Option<f64> {
     if text == "0" {
         return Some(0.0);
     }

@@ -18,13 +18,14 @@ use deathstar_statemachine::units::Rate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const EXAMPLES: [(&str, &str); 6] = [
+const EXAMPLES: [(&str, &str); 7] = [
     ("quickstart", include_str!("../../client/examples/quickstart.yaml")),
     ("checkout", include_str!("../../client/examples/checkout.yaml")),
     ("users", include_str!("../../client/examples/users.yaml")),
     ("steps", include_str!("../../client/examples/steps.yaml")),
     ("secrets", include_str!("../../client/examples/secrets.yaml")),
     ("burst", include_str!("../../client/examples/burst.yaml")),
+    ("capacity", include_str!("../../client/examples/capacity.yaml")),
 ];
 
 fn no_files(file: &str) -> Result<Vec<u8>, String> {
@@ -408,8 +409,8 @@ fn a_wrong_shape_is_told_with_its_place_and_a_suggestion() {
         (attack("url: http://h/\njson: .inf"), "line 6 column 11: value `.inf` is not a finite number".to_owned()),
         ("name: x\nattacks: [{ name: a, load: { constant: { rate: 1/s } } }]\n".to_owned(), "line 2 column 40: attacks[0].load.constant: constant needs \"for\"".to_owned()),
         ("name: x\nattacks: [{ name: a, load: { constant: 5/s } }]\n".to_owned(), "line 2 column 40: attacks[0].load.constant: expected the fields rate, for, found the text \"5/s\"".to_owned()),
-        ("name: x\nattacks: [{ name: a, load: {} }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, burst, users, found none".to_owned()),
-        ("name: x\nattacks: [{ name: a, load: { ramp: {}, steps: {} } }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, burst, users, found ramp and steps".to_owned()),
+        ("name: x\nattacks: [{ name: a, load: {} }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, burst, search, users, found none".to_owned()),
+        ("name: x\nattacks: [{ name: a, load: { ramp: {}, steps: {} } }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected exactly one of constant, ramp, steps, burst, search, users, found ramp and steps".to_owned()),
         ("name: x\nattacks: [{ name: a, load: { rmap: {} } }]\n".to_owned(), "line 2 column 30: attacks[0].load: unknown field \"rmap\" in load; did you mean \"ramp\"?".to_owned()),
         ("name: x\nattacks: [{ name: a, load: steps }]\n".to_owned(), "line 2 column 28: attacks[0].load: expected the fields of steps, found the word alone".to_owned()),
     ] {
@@ -497,10 +498,51 @@ fn what_an_attack_asks_of_connections_and_arrivals_must_fit() {
 }
 
 #[test]
+fn a_search_is_read_with_its_defaults() {
+    let capacity = read(EXAMPLES[6].1);
+    let search = capacity.search().unwrap();
+    let rates = [search.from(), search.up_to()];
+    assert_eq!(rates, [100, 5000].map(Rate::per_second));
+    assert_eq!((search.step(), search.warm_up()), (Duration::from_secs(10), Duration::from_secs(2)));
+    let short = "name: t\nattacks: [{name: a, url: http://h/, load: {search: {from: 1/m, up_to: 9/s}}}]\nslo: [p99 < 1s]";
+    let short = read(short);
+    let search = short.search().unwrap();
+    assert_eq!((search.step(), search.tolerance()), (Duration::from_secs(30), 0.03));
+    assert!(short.attacks()[0].load.is_open());
+    assert!(read(EXAMPLES[0].1).search().is_none());
+}
+
+#[test]
+fn what_a_search_cannot_be_is_refused() {
+    let with = |fields: &str, rest: &str| {
+        format!(
+            "name: t\nattacks:\n  - name: a\n    url: http://h/\n    load: {{ search: {{ {fields} }} }}\n{rest}"
+        )
+    };
+    let good = "from: 50/s, up_to: 900/s";
+    let slo = "slo: [p99 < 300ms]\n";
+    let another = "  - { name: b, url: http://h/, rate: 1/s, duration: 1s }\n";
+    for (text, told) in [
+        (with("from: 50/s, up_to: 50/s", slo), "nothing to search; up_to must be above from"),
+        (with("from: 0/s, up_to: 50/s", slo), "never sends anything"),
+        (with("from: 50/s", slo), "up_to"),
+        (with(&format!("{good}, step: 999ms"), slo), "a step of 999ms is outside 1s … 1h"),
+        (with(&format!("{good}, step: 2h"), slo), "a step of 2h is outside 1s … 1h"),
+        (with(&format!("{good}, tolerance: 60%"), slo), "a tolerance of 60% is outside 0.1% … 50%"),
+        (with(&format!("{good}, tolerance: 5"), slo), "is no tolerance; write a percentage such as 3%"),
+        (with(good, ""), "a search needs a promise to search by"),
+        (with(good, &format!("{another}{slo}")), "a search is the only attack of its config, and here are 2"),
+        (with(good, &format!("{slo}stop_if: errors > 20% for 10s\n")), "remove stop_if"),
+        (with(good, "slo: [rate >= 100/s]\n"), "\"rate >= 100/s\" is no promise to search by"),
+    ] {
+        let refusal = refused(&text);
+        assert!(refusal.contains(told), "{text}{refusal}");
+    }
+}
+
+#[test]
 fn what_is_planned_is_refused_as_such() {
     let top = |field: &str| format!("{}{field}\n", attack("url: http://h/"));
-    let load =
-        |load: &str| format!("name: t\nattacks:\n  - name: a\n    url: http://h/\n    load: {{ {load} }}\n");
     for (text, name, line) in [
         (top("tags: [a]"), "tags", 6),
         (top("coverage: 90%"), "coverage", 6),
@@ -511,8 +553,6 @@ fn what_is_planned_is_refused_as_such() {
         (attack("url: http://h/\nresources: []"), "resources", 6),
         (attack("scenario: []"), "scenario", 5),
         (attack("url: http://h/\nexpect: { status: 200, within: 5s }"), "within", 6),
-        (load("search: { from: 50/s, up_to: 20000/s }"), "search", 5),
-        (load("constant: { rate: 1/s, for: 1s }, search: {}"), "search", 5),
     ] {
         let told = refused(&text);
         assert!(told.starts_with(&format!("  line {line} column ")), "{told}");
@@ -988,7 +1028,7 @@ fn an_invalid_config_cannot_arrive_as_a_message() {
         error.to_string(),
         "  attacks[0].rate: arrival rate 0/s never sends anything; write at least 1/h"
     );
-    message["attacks"][0]["search"] = json!({});
+    message["attacks"][0]["scenario"] = json!({});
     assert!(serde_json::from_value::<Config>(message).is_err());
 }
 
@@ -1152,7 +1192,7 @@ fn the_schema_explains_every_field_and_knows_none_that_is_planned() {
     let schema = config::schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     let text = schema.to_string();
-    for planned in ["search", "scenario", "within", "\"null\""] {
+    for planned in ["scenario", "within", "\"null\""] {
         assert!(!text.contains(planned), "{planned}");
     }
     let mut objects = vec![("config".to_owned(), &schema)];

@@ -50,6 +50,12 @@ fn open_load() -> impl Strategy<Value = Load> {
             over,
             hold: Duration::ZERO
         }),
+        (rate(), short(), short()).prop_map(|(rate, after, duration)| Load::Step {
+            after,
+            rate,
+            warm_up: duration / 5,
+            duration
+        }),
         (prop::collection::vec(rate(), 1..6), short()).prop_map(|(rates, each)| Load::Steps { rates, each }),
         (rate(), rate(), short(), short(), short(), 1_u32..4).prop_map(
             |(base, peak, warm, spike, recover, times)| Load::Burst {
@@ -210,7 +216,8 @@ proptest! {
                 let once = peak * spike.as_secs_f64() + base * recover.as_secs_f64();
                 base * warm.as_secs_f64() + once * f64::from(times.get())
             }
-            Load::Users { .. } => unreachable!("an open load"),
+            Load::Step { rate, duration, .. } => rate.as_per_second() * duration.as_secs_f64(),
+            Load::Search(_) | Load::Users { .. } => unreachable!("it has no schedule of its own"),
         };
         let total = Schedule::of(&load).unwrap().total() as f64;
         prop_assert!(total >= area - 1e-6 && total < area + 1.0 + 1e-6, "{} for {}", total, area);

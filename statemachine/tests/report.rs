@@ -80,7 +80,7 @@ impl Table {
         self.windows.push((id(shard, 0), Window { at, len, series, health }));
     }
 
-    fn report(mut self) -> Report {
+    fn report(self) -> Report {
         let until = self.plan.load_end();
         let round = Round {
             number: 0,
@@ -89,8 +89,14 @@ impl Table {
             t0: "2026-01-01T00:00:01Z".parse().unwrap(),
             slices: self.plan.slices(0, until),
             judged: true,
+            step: None,
+            outcome: None,
         };
-        let mut merge = Merge::new(&self.plan, vec![round]);
+        self.report_of(vec![round])
+    }
+
+    fn report_of(mut self, rounds: Vec<Round>) -> Report {
+        let mut merge = Merge::new(&self.plan, rounds);
         self.ends.iter().for_each(|(slice, end)| merge.end(slice, end));
         self.windows.sort_by_key(|(_, window)| window.at);
         self.windows.iter().for_each(|(id, window)| merge.window(id, window));

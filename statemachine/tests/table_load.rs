@@ -236,6 +236,8 @@ impl Simulation {
             t0: plan.planned_at,
             slices: 1,
             judged: false,
+            step: None,
+            outcome: None,
         };
         let round = item(&read, &rows::round(0), body(serde_json::to_string(&round).unwrap()));
         reads.add(&read, start, to_read(round) / 2.0);

@@ -74,6 +74,7 @@ pub async fn handle<T: Transport + 'static>(
         }
         Claim::RunOver => return Err(TaskError::RunOver(input.run.to_string())),
     }
+    let plan = plan.in_round(round.from, round.step.as_ref());
     // A later slice of a run that was stopped meanwhile sends nothing.
     if is_stopped(table, &input.run).await {
         table.finish(input, SliceEnd { until: slice.start, totals: Vec::new() }).await?;

@@ -221,6 +221,8 @@ fn table(attack: &str) -> Table {
         t0: epoch() + LEAD,
         slices: plan.slices(0, plan.load_end()),
         judged: false,
+        step: None,
+        outcome: None,
     };
     Table {
         wall: Wall(clock::monotonic()),

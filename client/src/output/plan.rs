@@ -13,7 +13,7 @@ use deathstar_statemachine::schedule::Schedule;
 use deathstar_statemachine::units::display_duration;
 use serde::Serialize;
 
-use super::format::{counted, grouped, rate, seconds};
+use super::format::{counted, grouped, percent, rate, seconds};
 
 /// The mode of runs on AWS.
 const AWS: &str = "aws";
@@ -30,6 +30,8 @@ pub(crate) struct Summary {
     duration_s: f64,
     requests: Option<u64>,
     attacks: Vec<AttackSummary>,
+    /// Whether it is a search: what it takes is known at most.
+    searches: bool,
     /// 0 on one's own machine.
     cost_usd: f64,
     warnings: Vec<String>,
@@ -105,6 +107,7 @@ impl Summary {
             duration_s: plan.load_end() as f64 / 1e6,
             requests: plan.scheduled(),
             attacks: attacks.collect(),
+            searches: plan.config.search().is_some(),
             cost_usd: plan.cost_usd(),
             warnings: plan.warnings.clone(),
         }
@@ -116,12 +119,17 @@ impl Summary {
         let random = self.attacks.iter().any(|attack| attack.arrivals == Some(Spacing::Poisson));
         let about = if random { "about " } else { "" };
         let requests = self.requests.map_or_else(
-            || "as many requests as its users get answered".to_owned(),
+            || {
+                let it_takes = if self.searches { "the search takes" } else { "its users get answered" };
+                format!("as many requests as {it_takes}")
+            },
             |requests| format!("{about}{}", counted(requests, "request")),
         );
+        let at_most = if self.searches { "at most " } else { "" };
         let remote = self.mode == AWS;
         let place = if remote { "AWS" } else { "this machine" };
-        let _ = writeln!(text, "{}: {requests} in {} on {place}", self.name, seconds(self.duration_s));
+        let _ =
+            writeln!(text, "{}: {requests} in {at_most}{} on {place}", self.name, seconds(self.duration_s));
         let _ = writeln!(
             text,
             "  {}{} at most {}{}",
@@ -129,7 +137,11 @@ impl Summary {
             if self.workers == 1 { " with" } else { ", each with" },
             counted(u64::from(self.connections_per_worker), "connection"),
             if self.cost_usd > 0.0 {
-                format!("; costs about {} USD", display_usd(self.cost_usd))
+                format!(
+                    "; costs {} {} USD",
+                    if self.searches { "at most" } else { "about" },
+                    display_usd(self.cost_usd)
+                )
             } else {
                 "; costs nothing".to_owned()
             },
@@ -150,7 +162,7 @@ impl Summary {
             }
             let _ = writeln!(
                 text,
-                "  from {} to {}; a request may take {}",
+                "  from {} to {at_most}{}; a request may take {}",
                 seconds(attack.starts_at_s),
                 seconds(attack.starts_at_s + attack.duration_s),
                 seconds(attack.timeout_s)
@@ -204,6 +216,15 @@ fn describe(load: &Load) -> String {
             display_duration(*spike),
             display_duration(*recover)
         ),
+        Load::Search(search) => format!(
+            "the highest rate from {} up to {} at which its promises hold, within {}, in at most {} steps of {}",
+            search.from(),
+            search.up_to(),
+            percent(search.tolerance()),
+            search.steps_at_most(),
+            display_duration(search.step())
+        ),
+        Load::Step { rate, duration, .. } => format!("{rate} for {}", display_duration(*duration)),
         Load::Users { count, ramp, duration } => {
             let ramp = if ramp.is_zero() {
                 String::new()

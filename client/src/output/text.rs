@@ -3,7 +3,10 @@
 
 use std::fmt::Write;
 
-use deathstar_statemachine::report::{AttackReport, Column, Measured, Promise, Report, Times, Verdict};
+use deathstar_statemachine::report::{
+    Answer, AttackReport, Column, Confidence, Measured, Promise, Report, Times, Verdict,
+};
+use deathstar_statemachine::search::{Outcome, Purpose};
 
 use super::Style;
 use super::format::{bytes, counted, grouped, millis, percent, rate, seconds, time};
@@ -18,6 +21,7 @@ const REQUESTS: usize = 20;
 pub(crate) fn report(report: &Report, style: Style) -> String {
     let mut text = String::new();
     head(&mut text, report, style);
+    answers(&mut text, report, style);
     for attack in &report.attacks {
         one_attack(&mut text, attack, style);
     }
@@ -45,6 +49,22 @@ fn head(text: &mut String, report: &Report, style: Style) {
     let _ = writeln!(text, "{} of load from {workers}, {coverage}", seconds(report.duration_s));
     for reason in &report.reasons {
         let _ = writeln!(text, "  - {reason}");
+    }
+}
+
+fn answers(text: &mut String, report: &Report, style: Style) {
+    for Answer { attack, question, answer, evidence, confidence } in &report.answers {
+        let sure = match confidence {
+            Confidence::Confirmed => "confirmed",
+            Confidence::Measured => "measured",
+            Confidence::NoEvidence => "no evidence",
+        };
+        let of_attack = if report.attacks.len() > 1 { format!(" ({attack})") } else { String::new() };
+        let _ = writeln!(text, "\n{}{of_attack}", style.bold(question));
+        let _ = writeln!(text, "  {answer}  {}", style.dim(&format!("[{sure}]")));
+        for fact in evidence {
+            let _ = writeln!(text, "  - {fact}");
+        }
     }
 }
 
@@ -146,22 +166,46 @@ fn requests(text: &mut String, requests: &[Measured], style: Style) {
     }
 }
 
+/// One row a step: what was due and answered, and how long it took from when it was
+/// due and from when it was sent.
 fn curve(text: &mut String, attack: &AttackReport, style: Style) {
     if attack.curve.is_empty() {
         return;
     }
-    let header = format!("{:>12}{:>12}{:>9}{:>9}{:>10}", "due", "answered", "p50", "p99", "errors");
+    let header = format!(
+        "{:>12}{:>12}{:>9}{:>9}{:>9}{:>9}{:>17}{:>9}{:>9}{:>14}{:>9}",
+        "due", "answered", "errors", "p50", "p90", "p99", "95 % sure", "p99.9", "max", "service p50", "p99"
+    );
     let _ = writeln!(text, "\n  {}", style.dim(&header));
     for point in &attack.curve {
-        let _ = writeln!(
+        let (response, service) = (&point.response_time_ms, &point.service_time_ms);
+        let interval = point.p99_interval.map_or(String::new(), |interval| {
+            format!("{} – {}", millis(Some(interval.low_ms)), millis(Some(interval.high_ms)))
+        });
+        let _ = write!(
             text,
-            "  {:>12}{:>12}{:>9}{:>9}{:>10}",
+            "  {:>12}{:>12}{:>9}{:>9}{:>9}{:>9}{:>17}{:>9}{:>9}{:>14}{:>9}",
             rate(point.rate),
             rate(point.achieved),
+            point.error_ratio.map_or("–".to_owned(), percent),
             millis(point.p50),
+            millis(response.p90),
             millis(point.p99),
-            point.error_ratio.map_or("–".to_owned(), percent)
+            interval,
+            millis(response.p999),
+            millis(response.max),
+            millis(service.p50),
+            millis(service.p99),
         );
+        let came_of_it = match (&point.outcome, point.purpose) {
+            (None, _) => String::new(),
+            (Some(Outcome::Held), Some(Purpose::Confirm)) => "held for long".to_owned(),
+            (Some(Outcome::Held), _) => "held".to_owned(),
+            (Some(Outcome::Broke { promise }), _) => format!("broke {promise}"),
+            (Some(Outcome::GeneratorLimited), _) => "generator-limited".to_owned(),
+            (Some(Outcome::NoEvidence), _) => "no evidence".to_owned(),
+        };
+        let _ = writeln!(text, "{}{came_of_it}", if came_of_it.is_empty() { "" } else { "  " });
     }
 }
 

@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::problem::{Invalid, Path, Problem};
 use super::raw::{
-    DurationText, Json, MemoryText, RateText, RawAttack, RawBody, RawConfig, RawCount, RawExpect, RawLoad,
-    RawRequest, RawThink,
+    DurationText, Json, MemoryText, PercentText, RateText, RawAttack, RawBody, RawConfig, RawCount,
+    RawExpect, RawLoad, RawRequest, RawThink,
 };
 use super::target::{self, Base, Written};
 use super::{
@@ -28,8 +28,9 @@ use super::{
 };
 use crate::arrivals::Spacing;
 use crate::load::{Load, Think};
+use crate::search::Search;
 use crate::secret::{self, Reference, Secret, Segment, Text, Values};
-use crate::slo::{Rule, StopIf};
+use crate::slo::{self, Metric, Rule, StopIf};
 use crate::units::{self, MAX_DURATION, Rate, UnitError};
 
 /// Checks every value. With `values`, references are replaced by them; without,
@@ -238,11 +239,32 @@ impl Check<'_> {
             }
             attacks.extend(self.attack(&path, attack, promises));
         }
+        self.search(path, raw, &attacks);
         if raw.order == Order::Sequence {
             let total = attacks.iter().map(|attack: &Attack| attack.load.duration()).sum();
             self.at_most(path, total, LONGEST);
         }
         attacks
+    }
+
+    /// A search decides by its promises alone, on a target that nothing else loads.
+    fn search(&mut self, path: &Path, raw: &RawConfig, attacks: &[Attack]) {
+        let is_search = |attack: &RawAttack| matches!(attack.load, Some(RawLoad::Search { .. }));
+        let Some(index) = raw.attacks.iter().position(is_search) else { return };
+        let path = path.index(index).field("load").field("search");
+        if raw.attacks.len() > 1 {
+            self.note(&path, Invalid::SearchBesideOthers(raw.attacks.len()));
+        }
+        if raw.slo.is_empty() && raw.attacks[index].slo.is_empty() {
+            self.note(&path, Invalid::SearchWithoutPromise);
+        }
+        if raw.stop_if.is_some() {
+            self.note(&Path::default().field("stop_if"), Invalid::SearchStopped);
+        }
+        let rate = attacks.iter().flat_map(|attack| &attack.slo).find(|rule| rule.metric() == Metric::Rate);
+        if let Some(rule) = rate {
+            self.note(&path, Invalid::SearchForRate(rule.text().to_owned()));
+        }
     }
 
     fn attack(&mut self, path: &Path, raw: &RawAttack, promises: &[Promise]) -> Option<Attack> {
@@ -366,6 +388,20 @@ impl Check<'_> {
                 let (base, peak, warm) = (base?, peak?, warm?);
                 Some(Load::Burst { base, peak, warm, spike: spike?, recover: recover?, times: times? })
             }
+            RawLoad::Search { from, up_to, step, tolerance } => {
+                let path = path.field("search");
+                let from = self.positive_rate(&path.field("from"), from);
+                let up_to = self.positive_rate(&path.field("up_to"), up_to);
+                let step = step
+                    .as_ref()
+                    .map_or(Some(DEFAULT_STEP), |step| self.positive_duration(&path.field("step"), step));
+                let tolerance = tolerance.as_ref().map_or(Some(DEFAULT_TOLERANCE), |PercentText(text)| {
+                    let ratio = slo::percent(text.trim()).ok_or_else(|| Invalid::Tolerance(text.clone()));
+                    self.take(&path.field("tolerance"), ratio)
+                });
+                let search = Search::new(from?, up_to?, step?, tolerance?);
+                self.take(&path, search).map(Load::Search)
+            }
             RawLoad::Users { count, ramp, duration } => {
                 let path = path.field("users");
                 let count = self.whole(&path.field("count"), "number of users", *count, u64::from(MAX_USERS));
@@ -390,6 +426,7 @@ impl Check<'_> {
             Some(RawLoad::Ramp { .. }) => Some("ramp"),
             Some(RawLoad::Steps { .. }) => Some("steps"),
             Some(RawLoad::Burst { .. }) => Some("burst"),
+            Some(RawLoad::Search { .. }) => Some("search"),
             Some(RawLoad::Constant { .. }) => Some("constant"),
             None => raw.rate.as_ref().map(|_| "constant"),
         };
@@ -796,6 +833,11 @@ struct Context<'attack> {
     shared: &'attack [(String, String)],
     carrier: Carrier,
 }
+
+/// How long a rate of a search is tried when the config does not say.
+const DEFAULT_STEP: Duration = Duration::from_secs(30);
+/// How near a search comes when the config does not say, as a ratio.
+const DEFAULT_TOLERANCE: f64 = 0.03;
 
 const LONGEST: (Duration, &str) = (MAX_DURATION, "30d");
 

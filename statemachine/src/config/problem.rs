@@ -8,6 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::search::SearchError;
 use crate::secret::{Reference, ReferenceError};
 use crate::slo::{RuleError, StopIfError};
 use crate::units::UnitError;
@@ -374,6 +375,28 @@ pub enum Invalid {
         /// As written.
         peak: String,
     },
+    /// A search that cannot be.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// A tolerance that is no percentage.
+    #[error("{0:?} is no tolerance; write a percentage such as 3%")]
+    Tolerance(String),
+    /// A search with others beside it.
+    #[error(
+        "a search is the only attack of its config, and here are {0}: what others send would move its answer"
+    )]
+    SearchBesideOthers(usize),
+    /// A search that would never end growing.
+    #[error("a search needs a promise to search by; write slo: [p99 < 300ms] or another")]
+    SearchWithoutPromise,
+    /// A search that its first failure would end.
+    #[error("a search goes on behind the first rate that breaks a promise; remove stop_if")]
+    SearchStopped,
+    /// A promise that says how high the answer is.
+    #[error(
+        "{0:?} is no promise to search by, since a search changes the rate; write achieved >= 98%, and look at the answer"
+    )]
+    SearchForRate(String),
     /// A duration of zero.
     #[error("a duration of {0} is no time at all; write at least 1us")]
     ZeroDuration(String),

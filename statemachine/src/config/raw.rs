@@ -267,6 +267,20 @@ pub enum RawLoad {
         #[schemars(range(min = 1, max = MAX_BURSTS))]
         times: Option<u64>,
     },
+    /// The highest rate at which the promises hold: it grows until one breaks, closes in
+    /// on where that is, and holds the answer for longer.
+    Search {
+        /// The lowest rate to try.
+        from: RateText,
+        /// The highest rate to try.
+        up_to: RateText,
+        /// How long each rate is tried; 30s by default. Its first fifth is not judged.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<DurationText>,
+        /// How far apart the ends of the answer may be, 0.1% to 50%; 3% by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tolerance: Option<PercentText>,
+    },
     /// Virtual users that loop, each waiting for its answer.
     Users {
         /// How many virtual users.
@@ -337,6 +351,11 @@ pub struct RawBudget {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct MemoryText(pub String);
+
+/// A percentage as written, such as `3%`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PercentText(pub String);
 
 /// An arrival rate as written, such as `500/s`, `30/m` or `10/h`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -410,6 +429,7 @@ impl RawRequest {
 
 const RATE: &str = r"^\s*[0-9][0-9_,]*(\.[0-9]+)?\s*/\s*(s|sec|second|m|min|minute|h|hour)\s*$";
 const DURATION: &str = r"^\s*([0-9][0-9_,]*(\.[0-9]+)?\s*(us|µs|ms|s|m|min|h|d)\s*)+$";
+const PERCENT: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$";
 const MEMORY: &str = r"^\s*[0-9][0-9_,]*(\.[0-9]+)?\s*(MB|GB)\s*$";
 const REGION: &str = r"^[a-z]+(-[a-z]+)+-[0-9]+$";
 // A reference may hold a #, and stands behind the host.
@@ -468,6 +488,27 @@ impl<'de> Deserialize<'de> for RateText {
 impl<'de> Deserialize<'de> for DurationText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(UnitText("a duration such as 30s")).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PercentText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UnitText("a percentage such as 3%")).map(Self)
+    }
+}
+
+impl JsonSchema for PercentText {
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A percentage, 0% to 100%.",
+            "type": "string",
+            "pattern": PERCENT,
+            "examples": ["3%", "0.5%"],
+        })
     }
 }
 

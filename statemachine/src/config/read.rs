@@ -22,9 +22,8 @@ use super::tree::{Key, Node, Value};
 const PLANNED: &[(&[&str], &[&str])] = &[
     (
         &["a config", "an attack"],
-        &["autoscaling", "burst", "coverage", "data", "resources", "scenario", "search", "seed", "tags"],
+        &["autoscaling", "burst", "coverage", "data", "resources", "scenario", "seed", "tags"],
     ),
-    (&["load"], &["search"]),
     (&["expect"], &["within"]),
 ];
 

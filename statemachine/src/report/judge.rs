@@ -5,8 +5,11 @@
 //! broken the promise. Lag only ever lengthens response time, so a promise
 //! that held while the generator was limited still holds.
 
-use super::{COVERAGE, Phase, Promise, Report, Stop, Verdict};
+use std::time::Duration;
+
+use super::{COVERAGE, Capacity, Phase, Promise, Report, StepSeen, Stop, Verdict, error_ratio};
 use crate::plan::Plan;
+use crate::search;
 use crate::slo::{Metric, Rule};
 use crate::window::Tally;
 
@@ -14,6 +17,10 @@ use crate::window::Tally;
 pub(super) struct Observed<'a> {
     /// By attack.
     pub totals: &'a [Tally],
+    /// By attack: how long its requests were due.
+    pub run_for: &'a [Duration],
+    /// Of a search: the step that decides, the confirming hold or else the last.
+    pub deciding: Option<&'a StepSeen<'a>>,
     /// How far the run had come.
     pub phase: Phase,
 }
@@ -22,7 +29,10 @@ pub(super) struct Observed<'a> {
 pub(super) fn judge(report: &mut Report, plan: &Plan, observed: &Observed<'_>) {
     for (index, attack) in plan.config.attacks().iter().enumerate() {
         for rule in &attack.slo {
-            let promise = promise(rule, index, report, observed);
+            let promise = match &report.attacks[index].capacity {
+                Some(capacity) => criterion(rule, &attack.name, capacity, observed),
+                None => promise(rule, index, report, observed),
+            };
             report.slo.push(promise);
         }
     }
@@ -38,19 +48,26 @@ pub(super) fn judge(report: &mut Report, plan: &Plan, observed: &Observed<'_>) {
     report.reasons = failures.into_iter().chain(doubts).collect();
 }
 
-fn promise(rule: &Rule, attack: usize, report: &Report, observed: &Observed<'_>) -> Promise {
-    let measured = &report.attacks[attack].all;
-    let times = &observed.totals[attack].response_time;
-    let value = match rule.metric() {
+/// What a metric comes to, in its unit, when so many requests were due in a time;
+/// nothing without data.
+pub(super) fn observed(metric: Metric, tally: &Tally, scheduled: u64, run_for: Duration) -> Option<f64> {
+    let times = &tally.response_time;
+    match metric {
         Metric::Percentile(percentile) => times.quantile_ms(percentile / 100.0),
         Metric::Max => times.max_ms(),
         Metric::Mean => times.mean_ms(),
-        Metric::Errors => measured.error_ratio,
-        Metric::Achieved => {
-            (measured.rate.scheduled > 0.0).then(|| measured.rate.achieved / measured.rate.scheduled)
+        Metric::Errors => error_ratio(tally),
+        Metric::Achieved => (scheduled > 0).then(|| tally.in_time as f64 / scheduled as f64),
+        Metric::Rate => {
+            (scheduled > 0 && !run_for.is_zero()).then(|| tally.in_time as f64 / run_for.as_secs_f64())
         }
-        Metric::Rate => (measured.arrivals.scheduled > 0).then_some(measured.rate.achieved),
-    };
+    }
+}
+
+fn promise(rule: &Rule, attack: usize, report: &Report, observed: &Observed<'_>) -> Promise {
+    let measured = &report.attacks[attack].all;
+    let (tally, run_for) = (&observed.totals[attack], observed.run_for[attack]);
+    let value = self::observed(rule.metric(), tally, measured.arrivals.scheduled, run_for);
     let (verdict, reason) = match value {
         None => (Verdict::Inconclusive, Some("there is no data to judge it by".to_owned())),
         Some(_) if report.coverage.ratio < COVERAGE => {
@@ -63,6 +80,19 @@ fn promise(rule: &Rule, attack: usize, report: &Report, observed: &Observed<'_>)
         Some(_) => (Verdict::Failed, None),
     };
     Promise { rule: rule.text().to_owned(), attack: measured.name.clone(), observed: value, verdict, reason }
+}
+
+/// A promise of a search is what it searches by: it holds when the search concluded,
+/// and a hold confirmed it.
+fn criterion(rule: &Rule, attack: &str, capacity: &Capacity, observed: &Observed<'_>) -> Promise {
+    let value = observed.deciding.and_then(|step| step.value(rule));
+    let (verdict, reason) = match capacity.conclusion.verdict {
+        search::Verdict::Sustained | search::Verdict::AtLeastUpTo => (Verdict::Passed, None),
+        search::Verdict::BelowFrom if value.is_some_and(|value| rule.holds(value)) => (Verdict::Passed, None),
+        search::Verdict::BelowFrom => (Verdict::Failed, None),
+        search::Verdict::Inconclusive => (Verdict::Inconclusive, Some(capacity.why())),
+    };
+    Promise { rule: rule.text().to_owned(), attack: attack.to_owned(), observed: value, verdict, reason }
 }
 
 fn reasons_to_fail(report: &Report) -> Vec<String> {
@@ -110,6 +140,12 @@ fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
             coverage_text(report),
             workers_lost(report)
         ));
+    }
+    for capacity in report.attacks.iter().filter_map(|attack| attack.capacity.as_ref()) {
+        if capacity.conclusion.verdict == search::Verdict::Inconclusive {
+            reasons.push(format!("the search is inconclusive: {}", capacity.why()));
+            return reasons;
+        }
     }
     let doubtful = report.slo.iter().filter(|promise| promise.verdict == Verdict::Inconclusive);
     for promise in doubtful {

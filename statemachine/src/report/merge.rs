@@ -5,29 +5,24 @@
 //! those that ended leave only their windows, too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
+use super::stretch::Stretch;
+use super::watch::Watch;
 use super::{
-    Arrivals, AttackReport, Bytes, Column, Coverage, CurvePoint, Generator, Lag, Measured, Moment, Phase,
-    Rates, Report, Round, SCHEMA, SliceEnd, Stop, Times, Verdict, judge,
+    Arrivals, AttackReport, Bytes, Capacity, Column, Coverage, CurvePoint, Measured, Moment, Phase, Rates,
+    Report, Round, SCHEMA, SliceEnd, StepSeen, Stop, Times, Verdict, answers, error_ratio, judge, seconds,
 };
 use crate::arrivals::Spacing;
 use crate::config::Request;
-use crate::histogram::Histogram;
 use crate::ids::SliceId;
 use crate::message::CaughtFailure;
 use crate::plan::{Plan, Span, steps};
 use crate::report::Cost;
 use crate::schedule::{Schedule, micros};
+use crate::search::Tried;
 use crate::window::{Tally, Window};
 
-/// A pacing lag p99 above this makes a window of the generator late, in milliseconds.
-const LATE_MS: f64 = 10.0;
-/// A worker thread busier than this is at its limit, 0–1.
-const BUSY: f64 = 0.8;
-/// The generator is limited when more windows than this were late or busy, 0–1.
-const LIMITED_WINDOWS: f64 = 0.05;
-/// How busy a worker should be when we say how many would do, 0–1.
-const COMFORTABLE: f64 = 0.6;
 /// Columns of the distribution.
 const COLUMNS: usize = 12;
 
@@ -48,23 +43,16 @@ pub struct Merge<'a> {
     now: Moments,
     /// By attack, by window start.
     timeline: Vec<Vec<Moment>>,
-    /// By attack, by the start of a step.
-    steps: Vec<BTreeMap<u64, Tally>>,
-    in_flight_max: u64,
+    /// By attack: its steps.
+    steps: Vec<Vec<Stretch>>,
+    /// By round: its step of a search, and the plan in which it is known.
+    searched: Vec<(StepSeen<'a>, Plan)>,
+    watch: Watch<'a>,
     /// Of slices that never ended: where their last window ended, and how much
     /// they covered, in microseconds.
     dead: HashMap<(u32, u32, u32), (u64, u64)>,
     /// By attack: what the windows of those slices counted as due.
     seen_of_dead: Vec<u64>,
-    pacing_lag: Histogram,
-    send_lag: Histogram,
-    windows: u64,
-    late_windows: u64,
-    busy_windows: u64,
-    /// By shard: sum of CPU ratios × length, and of lengths, in microseconds.
-    cpu: HashMap<u32, (f64, f64)>,
-    sockets_max: Option<u32>,
-    unsent: u64,
 }
 
 /// All windows that start at one instant.
@@ -73,7 +61,6 @@ struct Moments {
     at: u64,
     /// By attack, those that had arrivals.
     attacks: BTreeMap<usize, Tally>,
-    in_flight: u64,
 }
 
 impl<'a> Merge<'a> {
@@ -82,27 +69,34 @@ impl<'a> Merge<'a> {
     pub fn new(plan: &'a Plan, rounds: Vec<Round>) -> Self {
         let attacks = plan.config.attacks();
         let totals = attacks.iter().map(|attack| vec![Tally::total(); attack.requests.len()]).collect();
+        // A search is as long as it took.
+        let reached = |span: Span| match plan.config.search() {
+            Some(_) => Span { end: rounds.iter().map(|round| round.until).max().unwrap_or(0), ..span },
+            None => span,
+        };
+        let spans: Vec<Span> = plan.spans().into_iter().map(reached).collect();
+        let searched = rounds.iter().filter_map(|round| {
+            let seen = StepSeen::new(plan, round)?;
+            Some((seen, plan.in_round(round.from, round.step.as_ref())))
+        });
         Self {
-            spans: plan.spans(),
+            searched: searched.collect(),
             now: Moments::default(),
             timeline: vec![Vec::new(); attacks.len()],
-            steps: vec![BTreeMap::new(); attacks.len()],
-            in_flight_max: 0,
+            steps: attacks
+                .iter()
+                .zip(&spans)
+                .map(|(attack, span)| steps(attack, *span).into_iter().map(Stretch::new).collect())
+                .collect(),
+            watch: Watch::new(plan),
             ends: HashMap::new(),
             without_totals: HashSet::new(),
             totals,
-            plan,
-            rounds,
             dead: HashMap::new(),
             seen_of_dead: vec![0; attacks.len()],
-            pacing_lag: Histogram::window(),
-            send_lag: Histogram::window(),
-            windows: 0,
-            late_windows: 0,
-            busy_windows: 0,
-            cpu: HashMap::new(),
-            sockets_max: None,
-            unsent: 0,
+            spans,
+            plan,
+            rounds,
         }
     }
 
@@ -145,47 +139,25 @@ impl<'a> Merge<'a> {
             *last = (*last).max(window.at + window.len);
             *covered += window.len;
         }
-        self.health(id.shard, window);
+        self.watch.window(id.shard, window);
+        if let Some((seen, _)) = self.searched.get_mut(id.round as usize) {
+            seen.window(id.shard, window);
+        }
     }
 
     /// Ends the windows of one start.
     fn flush(&mut self) {
-        let Moments { at, attacks, in_flight } = std::mem::take(&mut self.now);
-        self.in_flight_max = self.in_flight_max.max(in_flight);
+        let Moments { at, attacks } = std::mem::take(&mut self.now);
         for (index, tally) in attacks {
-            let Some(attack) = self.plan.config.attacks().get(index) else { continue };
-            if let Some(step) = steps(attack, self.spans[index]).iter().rfind(|step| step.start <= at) {
-                self.steps[index].entry(step.start).or_insert_with(Tally::window).add(&tally);
+            if let Some(steps) = self.steps.get_mut(index)
+                && let Some(step) = steps.iter_mut().rfind(|step| step.span.start <= at)
+            {
+                step.moment(&tally);
             }
-            self.timeline[index].push(moment(at, &tally));
+            if let Some(timeline) = self.timeline.get_mut(index) {
+                timeline.push(moment(at, &tally));
+            }
         }
-    }
-
-    fn health(&mut self, shard: u32, window: &Window) {
-        let health = &window.health;
-        self.pacing_lag.add(&health.pacing_lag);
-        self.send_lag.add(&health.send_lag);
-        self.now.in_flight += u64::from(health.in_flight);
-        self.sockets_max = self.sockets_max.max(health.sockets);
-        self.unsent += health.unsent;
-        if health.pacing_lag.count() == 0 && health.cpu_ratio.is_none() {
-            return;
-        }
-        self.windows += 1;
-        self.late_windows += u64::from(health.pacing_lag.quantile_ms(0.99).is_some_and(|lag| lag > LATE_MS));
-        if let Some(cpu) = health.cpu_ratio {
-            // In the closed model a busy worker waits with its users; only
-            // arrivals that do not wait can be held up by it.
-            let open = window.series.iter().any(|series| self.is_open(series.attack));
-            self.busy_windows += u64::from(open && cpu > BUSY);
-            let (busy, time) = self.cpu.entry(shard).or_default();
-            *busy += cpu * window.len as f64;
-            *time += window.len as f64;
-        }
-    }
-
-    fn is_open(&self, attack: u32) -> bool {
-        self.plan.config.attacks().get(attack as usize).is_some_and(|attack| attack.load.is_open())
     }
 
     /// Judges what was added up.
@@ -199,10 +171,12 @@ impl<'a> Merge<'a> {
     ) -> Report {
         self.flush();
         let horizon = self.horizon(stop.is_some() || phase != Phase::Over);
-        let generator = self.generator();
+        let generator = self.watch.generator();
         let coverage = self.coverage(horizon);
         let attacks: Vec<AttackReport> =
             (0..self.spans.len()).map(|index| self.attack(index, horizon)).collect();
+        let run_for =
+            self.spans.iter().map(|span| Duration::from_micros(run_for(*span, horizon))).collect::<Vec<_>>();
         let mut report = Report {
             schema: SCHEMA,
             run_id: self.plan.run.clone(),
@@ -210,6 +184,7 @@ impl<'a> Merge<'a> {
             mode: self.plan.place.mode.clone(),
             verdict: Verdict::Inconclusive,
             reasons: Vec::new(),
+            answers: Vec::new(),
             started_at: self.rounds.first().map(|round| round.t0),
             duration_s: seconds(horizon),
             stopped: stop,
@@ -221,8 +196,12 @@ impl<'a> Merge<'a> {
             cost: Cost { estimated_usd: self.plan.cost_usd() },
             leaks,
         };
-        let observed = judge::Observed { totals: &self.attack_totals(), phase };
+        let deciding = self.rounds.iter().rposition(|round| round.outcome.is_some());
+        let deciding = deciding.and_then(|round| self.searched.get(round)).map(|(step, _)| step);
+        let totals = self.attack_totals();
+        let observed = judge::Observed { totals: &totals, run_for: &run_for, deciding, phase };
         judge::judge(&mut report, self.plan, &observed);
+        report.answers = answers::answers(&report, self.plan);
         report
     }
 
@@ -311,7 +290,7 @@ impl<'a> Merge<'a> {
             let (_, shard, _) = key;
             if (!drawn || !self.ends.contains_key(&key))
                 && let Some(shard) = self.plan.shard(shard)
-                && let Some(arrivals) = self.plan.arrivals(index, shard)
+                && let Some(arrivals) = self.plan_in(key.0).arrivals(index, shard)
             {
                 let offset = |at: u64| at.saturating_sub(span.start);
                 scheduled += arrivals.due_within(offset(from)..offset(until));
@@ -320,10 +299,16 @@ impl<'a> Merge<'a> {
         scheduled
     }
 
-    fn attack(&self, index: usize, horizon: u64) -> AttackReport {
+    /// The plan in which it is known what was due in a round.
+    fn plan_in(&self, round: u32) -> &Plan {
+        self.searched.get(round as usize).map_or(self.plan, |(_, plan)| plan)
+    }
+
+    fn attack(&mut self, index: usize, horizon: u64) -> AttackReport {
+        let curve = self.curve(index, horizon);
+        let capacity = self.capacity(&curve);
         let attack = &self.plan.config.attacks()[index];
-        let span = self.spans[index];
-        let run_for = span.end.min(horizon).saturating_sub(span.start);
+        let run_for = run_for(self.spans[index], horizon);
         let mut all = Tally::total();
         self.totals[index].iter().for_each(|tally| all.add(tally));
         let scheduled = self.scheduled(index, all.scheduled, horizon);
@@ -334,7 +319,8 @@ impl<'a> Merge<'a> {
             profile: attack.load.name().to_owned(),
             requests: attack.requests.iter().zip(&self.totals[index]).map(request).collect(),
             timeline: self.timeline[index].clone(),
-            curve: self.curve(index, horizon),
+            curve,
+            capacity,
             distribution: all
                 .response_time
                 .columns(COLUMNS)
@@ -345,79 +331,56 @@ impl<'a> Merge<'a> {
     }
 
     /// The steps that were reached, each over the time in which it was due.
-    fn curve(&self, index: usize, horizon: u64) -> Vec<CurvePoint> {
+    fn curve(&mut self, index: usize, horizon: u64) -> Vec<CurvePoint> {
         let attack = &self.plan.config.attacks()[index];
+        if attack.load.is_search() {
+            return self.tried(horizon);
+        }
         let schedule = Schedule::of(&attack.load);
-        let span = self.spans[index];
-        let point = |step: Span| {
-            let tally = self.steps[index].get(&step.start)?;
-            let end = step.end.min(horizon);
-            let due = |at: u64| schedule.as_ref().map_or(0, |schedule| schedule.due_before(at - span.start));
-            let length = seconds(end.checked_sub(step.start).filter(|length| *length > 0)?);
-            Some(CurvePoint {
-                rate: (due(end) - due(step.start)) as f64 / length,
-                achieved: tally.in_time as f64 / length,
-                p50: tally.response_time.quantile_ms(0.5),
-                p99: tally.response_time.quantile_ms(0.99),
-                error_ratio: error_ratio(tally),
-            })
+        let start = self.spans[index].start;
+        let due = |at: u64| schedule.as_ref().map_or(0, |schedule| schedule.due_before(at - start));
+        let point = |step: &Stretch| {
+            let Span { start, end } = step.span;
+            let point = step.point(due(end.min(horizon)).saturating_sub(due(start)), horizon);
+            // One that nobody saw is no point of a curve.
+            point.filter(|_| step.tally.scheduled > 0)
         };
-        steps(attack, span).into_iter().filter_map(point).collect()
+        self.steps[index].iter().filter_map(point).collect()
     }
 
-    fn generator(&self) -> Generator {
-        let share = |windows: u64| windows as f64 / self.windows.max(1) as f64;
-        let cpu_ratio = self.cpu.values().map(|(busy, time)| busy / time.max(1.0)).max_by(f64::total_cmp);
-        let mut limits = Vec::new();
-        let mut factor: f64 = 1.0;
-        if share(self.late_windows) > LIMITED_WINDOWS {
-            limits.push(format!(
-                "requests left more than {LATE_MS} ms late (p99) in {:.0} % of worker-seconds",
-                share(self.late_windows) * 100.0
-            ));
-            factor = factor.max(2.0);
-        }
-        if share(self.busy_windows) > LIMITED_WINDOWS {
-            limits.push(format!(
-                "a worker's CPU was over {:.0} % busy in {:.0} % of worker-seconds",
-                BUSY * 100.0,
-                share(self.busy_windows) * 100.0
-            ));
-            factor = factor.max(cpu_ratio.unwrap_or(1.0) / COMFORTABLE);
-        }
-        // However few: each of them counts against the target's promises.
-        if self.unsent > 0 {
-            limits.push(format!(
-                "{} requests were due and never sent, since a worker was late by more than a second or had no socket left",
-                self.unsent
-            ));
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "at most 20,000, and positive"
-        )]
-        let needed = (f64::from(self.plan.workers.get()) * factor).ceil() as u32;
-        Generator {
-            limited: !limits.is_empty(),
-            workers_needed: (!limits.is_empty()).then(|| needed.max(self.plan.workers.get() + 1)),
-            limits,
-            pacing_lag_ms: Lag::of(&self.pacing_lag),
-            send_lag_ms: Lag::of(&self.send_lag),
-            cpu_ratio,
-            in_flight_max: self.in_flight_max,
-            sockets_max: self.sockets_max,
-            unsent: self.unsent,
-        }
+    /// The steps of a search that were reached.
+    fn tried(&mut self, horizon: u64) -> Vec<CurvePoint> {
+        let point = |((seen, _), round): (&mut (StepSeen<'_>, Plan), &Round)| {
+            let outcome = round.outcome.clone();
+            // The last moment is added up by then.
+            let _ = seen.generator();
+            let point = seen.stretch.point(seen.stretch.tally.scheduled, horizon)?;
+            let purpose = round.step.as_ref().map(|step| step.purpose);
+            Some(CurvePoint { purpose, outcome, ..point })
+        };
+        self.searched.iter_mut().zip(&self.rounds).filter_map(point).collect()
     }
+
+    /// What the search found, if it is one.
+    fn capacity(&mut self, curve: &[CurvePoint]) -> Option<Capacity> {
+        let search = self.plan.config.search()?;
+        let history: Vec<Tried> = self.rounds.iter().map_while(Round::tried).collect();
+        let tallies: Vec<&Tally> = self.searched.iter().map(|(seen, _)| &seen.stretch.tally).collect();
+        let mut capacity = Capacity::of(search, &history, curve, &tallies);
+        if let Some((last, _)) = history.len().checked_sub(1).and_then(|last| self.searched.get_mut(last)) {
+            capacity.workers_needed = last.generator().workers_needed;
+        }
+        Some(capacity)
+    }
+}
+
+/// How long an attack's requests were due, in microseconds.
+fn run_for(span: Span, horizon: u64) -> u64 {
+    span.end.min(horizon).saturating_sub(span.start)
 }
 
 fn total_of(totals: &mut [Vec<Tally>], attack: u32, request: u32) -> Option<&mut Tally> {
     totals.get_mut(attack as usize)?.get_mut(request as usize)
-}
-
-fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1_000_000.0
 }
 
 fn moment(at: u64, tally: &Tally) -> Moment {
@@ -429,12 +392,6 @@ fn moment(at: u64, tally: &Tally) -> Moment {
         p50: tally.response_time.quantile_ms(0.5),
         p99: tally.response_time.quantile_ms(0.99),
     }
-}
-
-/// (failed + timed out + dropped) ÷ (scheduled − lost): what is not lost has ended.
-fn error_ratio(tally: &Tally) -> Option<f64> {
-    let ended = tally.ended();
-    (ended > 0).then(|| (ended - tally.completed) as f64 / ended as f64)
 }
 
 fn measured(name: &str, tally: &Tally, scheduled: u64, run_for: u64) -> Measured {

@@ -383,7 +383,16 @@ pub(crate) fn window(second: u64) -> Window {
 
 pub(crate) fn round(number: u32) -> Round {
     let from = u64::from(number) * 10 * SECOND;
-    Round { number, from, until: from + 10 * SECOND, t0: at(0), slices: 1, judged: false }
+    Round {
+        number,
+        from,
+        until: from + 10 * SECOND,
+        t0: at(0),
+        slices: 1,
+        judged: false,
+        step: None,
+        outcome: None,
+    }
 }
 
 fn config() -> Config {
