@@ -202,7 +202,7 @@ pub enum PlanError {
 }
 
 /// Where an attack lies in the load, in microseconds from its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     /// Its first instant.
     pub start: u64,

@@ -6,6 +6,7 @@
 //! a number that was never measured is `null`.
 
 mod answers;
+mod bursts;
 mod capacity;
 mod judge;
 mod merge;
@@ -24,6 +25,7 @@ pub use merge::Merge;
 pub use step::StepSeen;
 
 use crate::bootstrap::Interval;
+use crate::burst::Burst;
 use crate::histogram::Histogram;
 use crate::ids::RunId;
 use crate::message::CaughtFailure;
@@ -374,6 +376,12 @@ pub struct AttackReport {
     /// Of a search: what it found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<Capacity>,
+    /// Of a burst profile: what became of the peak that it took worst.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<Burst>,
+    /// Where there are several peaks, each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bursts: Vec<Burst>,
 }
 
 /// One second of an attack's timeline, or one longer window, by when requests

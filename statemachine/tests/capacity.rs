@@ -173,9 +173,13 @@ fn a_search_of_a_target_that_queues_finds_its_capacity() {
     assert!((report.duration_s - load as f64 / 1e6).abs() < 1e-9);
     let answer = &report.answers[0];
     assert_eq!(answer.confidence, Confidence::Confirmed);
-    let told = format!(
-        "It sustains {low:.0}/s and not {high:.0}/s: p99 < 100ms broke first, as requests queued up there."
-    );
+    let thousands = |rate: f64| {
+        let rate = rate.round();
+        if rate < 1000.0 { format!("{rate}/s") } else { format!("1,{:03}/s", rate - 1000.0) }
+    };
+    let (low, high) = (thousands(low), thousands(high));
+    let told =
+        format!("It sustains {low} and not {high}: p99 < 100ms broke first, as requests queued up there.");
     assert_eq!(answer.answer, told);
 }
 

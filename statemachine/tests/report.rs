@@ -10,6 +10,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use deathstar_statemachine::burst;
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::message::CaughtFailure;
@@ -606,4 +607,51 @@ fn the_names_of_the_report_are_those_others_build_on() {
     }
     let back: Report = serde_json::from_value(with_promise.clone()).unwrap();
     assert_eq!(serde_json::to_value(back).unwrap(), with_promise, "it reads back as it was written");
+}
+
+/// A target that serves 500/s: a peak of 1,000/s for 5 s leaves 2,500 behind, which wait
+/// for 5 s at most; at a base of 100/s they are gone after 2,500 ÷ 400 = 6.25 s.
+#[test]
+fn a_burst_is_told_apart_by_its_parts() {
+    let load = "load: { burst: { base: 100/s, peak: 1000/s, warm: 10s, spike: 5s, recover: 20s, times: 2 } }";
+    let mut table =
+        Table::new(plan_of("", &format!("  - {{ name: home, url: 'http://127.0.0.1:1/', {load} }}\n"), 600));
+    // The first two seconds are the target's warm-up, and slow.
+    let wait_ms = |second: u64| match second {
+        0..2 => 900,
+        2..10 => 0,
+        _ => match (second - 10) % 25 {
+            since @ 0..5 => (since + 1) * 1000,
+            since => (5000_u64).saturating_sub((since - 5) * 800),
+        },
+    };
+    for second in 0..60 {
+        let peak = second >= 10 && (second - 10) % 25 < 5;
+        let due = if peak { 500 } else { 50 };
+        for shard in 0..2 {
+            let seen = vec![series(0, 0, due, &[(due, OK, 10 + wait_ms(second))])];
+            table.saw(shard, second * S, S, seen, health(0, 0.1));
+        }
+    }
+    let total = 60 * 100 + 10 * 900;
+    for shard in 0..2 {
+        table.ended(shard, 0, 60 * S, vec![series(0, 0, total / 2, &[(total / 2, OK, 10)])]);
+    }
+    let report = table.report();
+    let home = &report.attacks[0];
+    assert_eq!(home.all.arrivals.scheduled, 60 * 100 + 10 * 900);
+    let [first, second] = &home.bursts[..] else { panic!("{:?}", home.bursts) };
+    for burst in [first, second] {
+        assert_eq!(
+            (burst.verdict, burst.gave_way),
+            (burst::Verdict::Recovered, Some(burst::GaveWay::Queued))
+        );
+        assert_eq!(burst.baseline_p99_ms.unwrap().round(), 10.0);
+        assert!((burst.peak_p99_ms.unwrap() / 5010.0 - 1.0).abs() < 0.01, "{burst:?}");
+        // The first second in which nobody waits is the eighth.
+        assert_eq!((burst.recovery_s, burst.shed_ratio), (Some(7.0), Some(0.0)));
+    }
+    assert_eq!(home.burst.as_ref(), Some(second), "of equals the last");
+    let answer = &report.answers[0];
+    assert_eq!(answer.answer, "It queued the excess of the burst; it was as good as before 7.0 s after it.");
 }

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttackReport, Capacity, GaveWay, Report};
+use super::{AttackReport, Capacity, CurvePoint, GaveWay, Report};
+use crate::burst::{self, Burst};
 use crate::plan::Plan;
 use crate::search::{HOLD_STEPS, Search, Verdict};
 use crate::units::display_duration;
@@ -43,6 +44,8 @@ pub(super) fn answers(report: &Report, plan: &Plan) -> Vec<Answer> {
         if let (Some(capacity), Some(search)) = (&attack.capacity, plan.config.search()) {
             answers.push(of_capacity(attack, capacity, search));
         }
+        answers.extend(of_latency(attack));
+        answers.extend(attack.burst.as_ref().map(|burst| of_burst(attack, burst)));
     }
     answers
 }
@@ -117,7 +120,95 @@ fn evidence(capacity: &Capacity, search: &Search) -> Vec<String> {
     evidence
 }
 
-/// A rate as people read it.
+/// The lowest and the highest rate that was tried, and the worst in between.
+fn of_latency(attack: &AttackReport) -> Option<Answer> {
+    let mut curve: Vec<&CurvePoint> = attack.curve.iter().filter(|point| point.p99.is_some()).collect();
+    curve.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let (lowest, highest) = (curve.first()?, curve.last().filter(|_| curve.len() > 1)?);
+    let at = |point: &CurvePoint| format!("{} at {}", time(point.p99), per_second(point.rate));
+    let intervals = curve.iter().filter(|point| point.p99_interval.is_some()).count();
+    Some(Answer {
+        attack: attack.all.name.clone(),
+        question: "What is its latency, and how does that vary with load?".to_owned(),
+        answer: format!("p99 is {} and {}.", at(lowest), at(highest)),
+        evidence: vec![format!(
+            "the curve below: {} steps, {intervals} of them long enough for an interval that holds p99 with 95 % confidence",
+            curve.len()
+        )],
+        confidence: Confidence::Measured,
+    })
+}
+
+fn of_burst(attack: &AttackReport, burst: &Burst) -> Answer {
+    let seconds = |s: Option<f64>| s.map_or("–".to_owned(), |s| format!("{s:.1} s"));
+    let excess = match burst.gave_way {
+        Some(burst::GaveWay::Nothing) => "It served the burst like the rest".to_owned(),
+        Some(burst::GaveWay::Shed) => {
+            format!("It shed {:.1} % of the burst", burst.shed_ratio.unwrap_or(0.0) * 100.0)
+        }
+        Some(burst::GaveWay::Queued) => "It queued the excess of the burst".to_owned(),
+        None => "Nothing can be said of the burst".to_owned(),
+    };
+    let since = match burst.verdict {
+        burst::Verdict::Recovered => {
+            format!("it was as good as before {} after it", seconds(burst.recovery_s))
+        }
+        burst::Verdict::Recovering => {
+            "when the load ended it was getting better, and not as good yet".to_owned()
+        }
+        burst::Verdict::NeverRecovered => {
+            "it never recovered: long after, it is no better (a metastable failure)".to_owned()
+        }
+        burst::Verdict::NoEvidence => {
+            burst.reason.clone().unwrap_or_else(|| "too little was seen".to_owned())
+        }
+    };
+    let mut evidence = Vec::new();
+    if let (Some(base), Some(peak)) = (burst.baseline_p99_ms, burst.peak_p99_ms) {
+        evidence.push(format!("p99 was {} before, and {} at most", time(Some(base)), time(Some(peak))));
+    }
+    if let Some(first) = burst.first_error_s {
+        evidence.push(format!("the first errors came {first:.1} s into it"));
+    }
+    if attack.bursts.len() > 1 {
+        evidence.push(format!("the worst of {} bursts", attack.bursts.len()));
+    }
+    let confidence = if burst.verdict == burst::Verdict::NoEvidence {
+        Confidence::NoEvidence
+    } else {
+        Confidence::Measured
+    };
+    Answer {
+        attack: attack.all.name.clone(),
+        question: "How does it take a sudden burst?".to_owned(),
+        answer: format!("{excess}; {since}."),
+        evidence,
+        confidence,
+    }
+}
+
+/// A time as people read it.
+fn time(ms: Option<f64>) -> String {
+    match ms {
+        None => "–".to_owned(),
+        Some(ms) if ms >= 1000.0 => format!("{:.2} s", ms / 1000.0),
+        Some(ms) if ms >= 100.0 => format!("{ms:.0} ms"),
+        Some(ms) => format!("{ms:.1} ms"),
+    }
+}
+
+/// A rate as people read it: `45.2/s`, `1,587/s`.
 fn per_second(rate: f64) -> String {
-    if rate >= 100.0 { format!("{rate:.0}/s") } else { format!("{rate:.1}/s") }
+    if rate < 100.0 {
+        return format!("{rate:.1}/s");
+    }
+    let digits = format!("{rate:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text + "/s"
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use super::bursts::{self, Bursts};
 use super::stretch::Stretch;
 use super::watch::Watch;
 use super::{
@@ -45,6 +46,8 @@ pub struct Merge<'a> {
     timeline: Vec<Vec<Moment>>,
     /// By attack: its steps.
     steps: Vec<Vec<Stretch>>,
+    /// By attack: its seconds, where it has bursts.
+    bursts: Vec<Bursts>,
     /// By round: its step of a search, and the plan in which it is known.
     searched: Vec<(StepSeen<'a>, Plan)>,
     watch: Watch<'a>,
@@ -87,6 +90,11 @@ impl<'a> Merge<'a> {
                 .iter()
                 .zip(&spans)
                 .map(|(attack, span)| steps(attack, *span).into_iter().map(Stretch::new).collect())
+                .collect(),
+            bursts: attacks
+                .iter()
+                .zip(&spans)
+                .map(|(attack, span)| Bursts::new(&attack.load, *span))
                 .collect(),
             watch: Watch::new(plan),
             ends: HashMap::new(),
@@ -153,6 +161,9 @@ impl<'a> Merge<'a> {
                 && let Some(step) = steps.iter_mut().rfind(|step| step.span.start <= at)
             {
                 step.moment(&tally);
+            }
+            if let Some(bursts) = self.bursts.get_mut(index) {
+                bursts.moment(at, &tally);
             }
             if let Some(timeline) = self.timeline.get_mut(index) {
                 timeline.push(moment(at, &tally));
@@ -307,6 +318,7 @@ impl<'a> Merge<'a> {
     fn attack(&mut self, index: usize, horizon: u64) -> AttackReport {
         let curve = self.curve(index, horizon);
         let capacity = self.capacity(&curve);
+        let bursts = self.bursts[index].judge();
         let attack = &self.plan.config.attacks()[index];
         let run_for = run_for(self.spans[index], horizon);
         let mut all = Tally::total();
@@ -321,6 +333,8 @@ impl<'a> Merge<'a> {
             timeline: self.timeline[index].clone(),
             curve,
             capacity,
+            burst: bursts::worst(&bursts).cloned(),
+            bursts: if bursts.len() > 1 { bursts } else { Vec::new() },
             distribution: all
                 .response_time
                 .columns(COLUMNS)
