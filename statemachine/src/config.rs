@@ -337,7 +337,7 @@ impl Config {
 
     /// The same config with one step of its search in place of the search. As JSON it
     /// is still the document that was read.
-    pub(crate) fn with_step(mut self, step: Load) -> Self {
+    pub(crate) fn with_step(mut self, step: &Load) -> Self {
         self.attacks.iter_mut().for_each(|attack| attack.load = step.clone());
         self
     }

@@ -140,12 +140,11 @@ impl Load {
     #[must_use]
     pub fn peak_rate(&self) -> Rate {
         match self {
-            Self::Constant { rate, .. } => *rate,
+            Self::Constant { rate, .. } | Self::Step { rate, .. } => *rate,
             Self::Ramp { from, to, .. } => *from.max(to),
             Self::Steps { rates, .. } => rates.iter().copied().max().unwrap_or(Rate::ZERO),
             Self::Burst { peak, .. } => *peak,
             Self::Search(search) => search.up_to(),
-            Self::Step { rate, .. } => *rate,
             Self::Users { .. } => Rate::ZERO,
         }
     }

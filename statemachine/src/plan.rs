@@ -355,7 +355,7 @@ impl Plan {
     pub fn in_round(&self, from: u64, step: Option<&Step>) -> Self {
         let mut plan = self.clone();
         if let (Some(step), Some(search)) = (step, self.config.search()) {
-            plan.config = plan.config.with_step(Load::Step {
+            plan.config = plan.config.with_step(&Load::Step {
                 after: Duration::from_micros(from),
                 rate: step.rate,
                 warm_up: search.warm_up(),

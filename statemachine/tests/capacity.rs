@@ -54,6 +54,7 @@ fn queues(rate: f64, second: u64) -> Vec<(u64, Outcome, f64)> {
 }
 
 fn refuses(rate: f64, _: u64) -> Vec<(u64, Outcome, f64)> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1,000")]
     let served = (1000.0 * (1000.0 / rate).min(1.0)).round() as u64;
     let refused = Outcome::Failed { class: ErrorClass::Status, status: Some(503) };
     vec![(served, Outcome::Completed { status: 200 }, 5.0), (1000 - served, refused, 1.0)]

@@ -205,7 +205,9 @@ proptest! {
     #[test]
     fn totals_are_the_integral_of_the_rate(load in open_load()) {
         let area = match &load {
-            Load::Constant { rate, duration } => rate.as_per_second() * duration.as_secs_f64(),
+            Load::Constant { rate, duration } | Load::Step { rate, duration, .. } => {
+                rate.as_per_second() * duration.as_secs_f64()
+            }
             Load::Ramp { from, to, over, hold } => {
                 let (from, to) = (from.as_per_second(), to.as_per_second());
                 f64::midpoint(from, to) * over.as_secs_f64() + to * hold.as_secs_f64()
@@ -216,7 +218,6 @@ proptest! {
                 let once = peak * spike.as_secs_f64() + base * recover.as_secs_f64();
                 base * warm.as_secs_f64() + once * f64::from(times.get())
             }
-            Load::Step { rate, duration, .. } => rate.as_per_second() * duration.as_secs_f64(),
             Load::Search(_) | Load::Users { .. } => unreachable!("it has no schedule of its own"),
         };
         let total = Schedule::of(&load).unwrap().total() as f64;

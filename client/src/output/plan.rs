@@ -196,7 +196,9 @@ impl Summary {
 
 fn describe(load: &Load) -> String {
     match load {
-        Load::Constant { rate, duration } => format!("{rate} for {}", display_duration(*duration)),
+        Load::Constant { rate, duration } | Load::Step { rate, duration, .. } => {
+            format!("{rate} for {}", display_duration(*duration))
+        }
         Load::Ramp { from, to, over, hold } => {
             let held = if hold.is_zero() {
                 String::new()
@@ -224,7 +226,6 @@ fn describe(load: &Load) -> String {
             search.steps_at_most(),
             display_duration(search.step())
         ),
-        Load::Step { rate, duration, .. } => format!("{rate} for {}", display_duration(*duration)),
         Load::Users { count, ramp, duration } => {
             let ramp = if ramp.is_zero() {
                 String::new()

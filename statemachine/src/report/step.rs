@@ -110,9 +110,12 @@ impl<'a> StepSeen<'a> {
         if (self.seen as f64) < COVERAGE * self.due as f64 || tally.ended() == 0 {
             return Outcome::NoEvidence;
         }
-        let broke = |promise: &str| match generator.limited {
-            true => Outcome::GeneratorLimited,
-            false => Outcome::Broke { promise: promise.to_owned() },
+        let broke = |promise: &str| {
+            if generator.limited {
+                Outcome::GeneratorLimited
+            } else {
+                Outcome::Broke { promise: promise.to_owned() }
+            }
         };
         if tally.completed == 0 {
             return broke(NOTHING_SUCCEEDED);
