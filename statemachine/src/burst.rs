@@ -504,10 +504,12 @@ mod tests {
         #[test]
         fn recovery_is_the_time_to_drain(room in 100.0_f64..20_000.0) {
             let burst = judge(&server(room, f64::INFINITY));
-            // 5 ms of 10 % are half a request; 600/s drain what waits.
+            // 600/s drain what waits. A second is as good as before with half a request
+            // left, 10 % of 5 ms: then it may count a little before the last has gone.
             let drain = room.min(10_000.0) / 600.0;
+            let early = 0.5 / 600.0;
             prop_assert!(burst.recovered);
-            prop_assert!((burst.recovery_s.unwrap() - drain).abs() <= 1.0);
+            prop_assert!((burst.recovery_s.unwrap() - drain).abs() <= 1.0 + early);
         }
 
         /// Whatever was seen, ratios are ratios and a recovery is within the load.
