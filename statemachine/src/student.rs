@@ -24,7 +24,8 @@ pub fn two_sided(t: f64, freedom: u32) -> f64 {
         // As far away as can be; a NaN is no evidence at all.
         return if tangent.is_nan() { 1.0 } else { 0.0 };
     }
-    let cosine = 1.0 / tangent.hypot(1.0);
+    // Amazon Linux 2023 has no `hypot` as new as this machine may link.
+    let cosine = 1.0 / (1.0 + tangent * tangent).sqrt();
     let sine = tangent * cosine;
     let odd = !freedom.is_multiple_of(2);
     // The first term of the sum, and by what its power of the cosine begins.

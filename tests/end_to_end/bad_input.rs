@@ -134,7 +134,7 @@ fn a_bad_config_is_refused_before_anything_is_made() {
         // Planned.
         (one("data: users.csv"), &["line 7", "\"data\" is not yet supported"]),
         (one("scenario: []"), &["line 7", "\"scenario\" is not yet supported"]),
-        (load("{ search: { from: 1/s } }"), &["line 5", "\"search\" is not yet supported"]),
+        (load("{ search: { from: 1/s } }"), &["line 5", "search needs \"up_to\""]),
         (and("tags: [a]"), &["line 7", "\"tags\" is not yet supported"]),
         (and("seed: 7"), &["line 7", "\"seed\" is not yet supported"]),
         (one("expect: { within: 1s }"), &["line 7", "\"within\" is not yet supported"]),
