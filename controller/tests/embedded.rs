@@ -23,7 +23,7 @@ use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::interpreter::Failure;
 use deathstar_statemachine::plan::{Place, Plan};
 use deathstar_statemachine::table::{Claim, LedgerState};
-use deathstar_statemachine::window::{Health, Window};
+use deathstar_statemachine::window::Window;
 use jiff::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
@@ -353,7 +353,7 @@ fn slice(run: &RunId, shard: u32, slice: u32) -> SliceId {
 }
 
 fn window(second: u64) -> Window {
-    Window { at: second * SECOND, len: SECOND, series: Vec::new(), health: Health::unknown() }
+    Window::empty(second * SECOND, SECOND)
 }
 
 fn config() -> Config {

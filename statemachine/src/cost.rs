@@ -313,8 +313,11 @@ mod tests {
                 let tally = tally(Tally::window(), count + 13 * more, spread_ms + 17 * more);
                 Series { attack: 0, request, tally }
             };
-            let window =
-                Window { at: 3_000_000, len: 1_000_000, series: (0..names).map(of).collect(), health };
+            let window = Window {
+                series: (0..names).map(of).collect(),
+                health,
+                ..Window::empty(3_000_000, 1_000_000)
+            };
             // A row's keys are some 100 bytes; DynamoDB counts whole KB.
             let units = |row: &Vec<u8>| (row.len() + 100).div_ceil(1024);
             let written: usize = rows::split_window(&window).unwrap().iter().map(units).sum();

@@ -16,7 +16,7 @@
 //! - [`report`] judges it.
 //! - [`search`] looks for a capacity, step by step; [`knee`] finds where response
 //!   time starts to climb, and [`usl`] why throughput does not.
-//! - [`regression`] says which resource is full first, and which leaks; [`scaling`]
+//! - [`resources`] is what probes read beside the load; [`regression`] says which resource is full first, and which leaks; [`scaling`]
 //!   at what level to scale out; and [`burst`] how a target takes one. [`bootstrap`]
 //!   says how sure a percentile is, and [`student`] tells evidence from noise.
 //! - [`asl`] and [`interpreter`] run the definition in `definition/attack.asl.json`,
@@ -51,6 +51,7 @@ pub mod plan;
 pub mod policy;
 pub mod regression;
 pub mod report;
+pub mod resources;
 pub mod scaling;
 pub mod schedule;
 pub mod search;

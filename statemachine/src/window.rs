@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
+use crate::resources::{Miss, Reading};
 
 /// Why a request failed, in words a person understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -305,6 +306,28 @@ pub struct Window {
     pub series: Vec<Series>,
     /// The worker in this window.
     pub health: Health,
+    /// What was read of the target's resources meanwhile; each says itself when, for
+    /// a window may be written more than once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
+    /// What could not be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub misses: Vec<Miss>,
+}
+
+impl Window {
+    /// One in which nothing was due.
+    #[must_use]
+    pub fn empty(at: u64, len: u64) -> Self {
+        Self {
+            at,
+            len,
+            series: Vec::new(),
+            health: Health::unknown(),
+            readings: Vec::new(),
+            misses: Vec::new(),
+        }
+    }
 }
 
 /// Where windows begin and end: at whole seconds, or longer steps of the clock,

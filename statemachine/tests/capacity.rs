@@ -115,7 +115,7 @@ impl Run {
                 health.pacing_lag.record(Duration::from_millis(lag(rate)));
                 health.cpu_ratio = Some(0.2);
                 let series = vec![Series { attack: 0, request: 0, tally }];
-                windows.push((id.clone(), Window { at, len: S, series, health }));
+                windows.push((id.clone(), Window { series, health, ..Window::empty(at, S) }));
             }
             let totals = vec![Series { attack: 0, request: 0, tally: totals }];
             self.ends.push((id, SliceEnd { until, totals }));
@@ -263,7 +263,7 @@ fn a_step_of_which_too_little_was_seen_is_no_evidence() {
         let timing = Timing { intended: Duration::ZERO, sent: Duration::ZERO, done };
         (0..50).for_each(|_| tally.record(Outcome::Completed { status: 200 }, &timing, true));
         let series = vec![Series { attack: 0, request: 0, tally }];
-        let window = Window { at: at * S, len: S, series, health: Health::unknown() };
+        let window = Window { series, ..Window::empty(at * S, S) };
         seen.window(0, &window);
         if at < 9 {
             seen.window(1, &window);

@@ -14,7 +14,7 @@ use deathstar_statemachine::load::Load;
 use deathstar_statemachine::schedule::{Schedule, Shard, micros};
 use deathstar_statemachine::table::rows::{BODY_LIMIT, Document, join_document, join_window, split_window};
 use deathstar_statemachine::units::Rate;
-use deathstar_statemachine::window::{Health, Outcome, Series, Tally, Timing, Window};
+use deathstar_statemachine::window::{Outcome, Series, Tally, Timing, Window};
 use proptest::prelude::*;
 
 fn rate() -> impl Strategy<Value = Rate> {
@@ -82,7 +82,7 @@ fn window_of(requests: &BTreeMap<u32, Vec<u64>>) -> Window {
         }
         Series { attack: 0, request: *request, tally }
     };
-    Window { at: 0, len: 1_000_000, series: requests.iter().map(series).collect(), health: Health::unknown() }
+    Window { series: requests.iter().map(series).collect(), ..Window::empty(0, 1_000_000) }
 }
 
 proptest! {

@@ -78,7 +78,7 @@ impl Table {
 
     /// Shard `shard` wrote down a window.
     fn saw(&mut self, shard: u32, at: u64, len: u64, series: Vec<Series>, health: Health) {
-        self.windows.push((id(shard, 0), Window { at, len, series, health }));
+        self.windows.push((id(shard, 0), Window { series, health, ..Window::empty(at, len) }));
     }
 
     fn report(self) -> Report {

@@ -169,7 +169,7 @@ fn window(len: Duration, kinds: u32, rate: u64) -> Window {
     health.cpu_ratio = Some(0.123_456_789);
     (health.in_flight, health.sockets) = (12, Some(40));
     let series = series(kinds, requests.div_ceil(u64::from(kinds)), Tally::window, &mut random);
-    Window { at: 2_592_000_000_000, len: u64::try_from(len.as_micros()).unwrap(), series, health }
+    Window { series, health, ..Window::empty(2_592_000_000_000, u64::try_from(len.as_micros()).unwrap()) }
 }
 
 fn slice(run: &RunId, shard: u32) -> SliceId {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use deathstar_statemachine::plan::Span;
 use deathstar_statemachine::schedule::micros;
-use deathstar_statemachine::window::{Grid, Health, Outcome, Series, Tally, Timing, Window};
+use deathstar_statemachine::window::{Grid, Outcome, Series, Tally, Timing, Window};
 
 /// An answer within this long of being due counts as achieved even when the
 /// load is over by then.
@@ -240,7 +240,7 @@ impl Recorder {
     fn window(&mut self, at: u64) -> &mut OpenWindow {
         let (at, len) = self.grid.window_of(at);
         let open = self.open.entry(at).or_insert_with(|| OpenWindow {
-            window: Window { at, len, series: Vec::new(), health: Health::unknown() },
+            window: Window::empty(at, len),
             in_flight: 0,
             version: 0,
             written: 0,

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::error::TaskError;
 use crate::ids::{RunId, SliceId};
 use crate::report::SliceEnd;
-use crate::window::{Health, Series, Window};
+use crate::window::{Series, Window};
 
 /// Over how many partitions the workers of a run are spread. A partition bears
 /// 3,000 reads and 1,000 writes a second; see
@@ -30,6 +30,9 @@ pub const BUCKETS: u32 = 16;
 /// The most bytes of a row's body, before it is packed. An item may have 400 KB;
 /// a row of half of that is read in one page with others.
 pub const BODY_LIMIT: usize = 200_000;
+
+/// How many readings a row holds: of 400 bytes at most, they are within the limit.
+const READINGS_PER_ROW: usize = 400;
 
 /// How long rows are kept that only a run under way needs. It must be more than
 /// the longest run, 2,000 slices of at most a quarter of an hour, since workers
@@ -217,17 +220,23 @@ pub fn join_document<T: DeserializeOwned>(what: &str, chunks: &[String]) -> Resu
     parse(what, &chunks.concat())
 }
 
-/// Cuts a window into packed bodies of rows, by request; only the first says how
-/// its worker did.
+/// Cuts a window into packed bodies of rows, by request, and then by reading; only
+/// the first says how its worker did.
 ///
 /// # Errors
 /// [`TaskError::Broken`] when one request's counts alone are over the limit,
 /// which no histogram of two digits comes near: it has 3,328 counts.
 pub fn split_window(window: &Window) -> Result<Vec<Vec<u8>>, TaskError> {
     let mut parts = split_series(&window.series)?.into_iter();
-    let first = Window { series: parts.next().unwrap_or_default(), ..window.clone() };
-    let rest = parts.map(|series| Window { at: window.at, len: 0, series, health: Health::unknown() });
-    std::iter::once(first).chain(rest).map(|part| body(&part)).collect()
+    let part = || Window::empty(window.at, 0);
+    let series = parts.next().unwrap_or_default();
+    let first = Window { series, len: window.len, health: window.health.clone(), ..part() };
+    let series = parts.map(|series| Window { series, ..part() });
+    let readings = window.readings.chunks(READINGS_PER_ROW);
+    let readings = readings.map(|readings| Window { readings: readings.to_vec(), ..part() });
+    let misses = window.misses.chunks(READINGS_PER_ROW);
+    let misses = misses.map(|misses| Window { misses: misses.to_vec(), ..part() });
+    std::iter::once(first).chain(series).chain(readings).chain(misses).map(|part| body(&part)).collect()
 }
 
 /// Puts a window together again, from its first row on.
@@ -240,7 +249,14 @@ pub fn join_window<B: AsRef<[u8]>>(bodies: impl IntoIterator<Item = B>) -> Resul
         parts.push(unpack::<Window>("a window", body.as_ref())?);
     }
     let series = join_series(parts.iter_mut().flat_map(|part| std::mem::take(&mut part.series)));
-    Ok(parts.into_iter().next().map(|first| Window { series, ..first }))
+    // Of a window's earlier state a row may be left: what it read is in the later one, too.
+    let mut readings: Vec<_> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.readings)).collect();
+    readings.sort_by(|a, b| (a.at, a.place, &a.metric).cmp(&(b.at, b.place, &b.metric)));
+    readings.dedup_by(|a, b| (a.at, a.place, &a.metric) == (b.at, b.place, &b.metric));
+    let mut misses: Vec<_> = parts.iter_mut().flat_map(|part| std::mem::take(&mut part.misses)).collect();
+    misses.sort_by_key(|miss| (miss.at, miss.place));
+    misses.dedup_by_key(|miss| (miss.at, miss.place));
+    Ok(parts.into_iter().next().map(|first| Window { series, readings, misses, ..first }))
 }
 
 /// Cuts a slice's end into packed bodies of rows, by request.
@@ -362,7 +378,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::window::{Outcome, Tally, Timing};
+    use crate::resources::{Metric, Miss, Place, Reading};
+    use crate::window::{Health, Outcome, Tally, Timing};
 
     fn series(requests: u32, each: u64) -> Vec<Series> {
         let of = |request| {
@@ -383,7 +400,8 @@ mod tests {
         for (requests, rows) in [(0, 1..=1), (1, 1..=1), (50, 1..=2), (1000, 5..=30)] {
             let mut health = Health::unknown();
             health.in_flight = 7;
-            let window = Window { at: 3_000_000, len: 1_000_000, series: series(requests, 500), health };
+            let window =
+                Window { series: series(requests, 500), health, ..Window::empty(3_000_000, 1_000_000) };
             let bodies = split_window(&window).unwrap();
             assert!(rows.contains(&bodies.len()), "{requests} requests are {} rows", bodies.len());
             assert!(bodies.iter().all(|body| body.len() <= BODY_LIMIT));
@@ -394,8 +412,7 @@ mod tests {
 
     #[test]
     fn rows_of_two_states_of_a_window_count_nothing_twice() {
-        let window =
-            |each| Window { at: 0, len: 1_000_000, series: series(1000, each), health: Health::unknown() };
+        let window = |each| Window { series: series(1000, each), ..Window::empty(0, 1_000_000) };
         let (earlier, later) = (split_window(&window(500)).unwrap(), split_window(&window(1500)).unwrap());
         assert!(earlier.len() < later.len(), "they are cut elsewhere");
         // Whatever rows there are of it, a request's later state counts.
@@ -403,6 +420,29 @@ mod tests {
         assert_eq!(both.series, window(1500).series);
         let both = join_window(earlier.iter().chain(&later)).unwrap().unwrap();
         assert_eq!(both.series, window(1500).series);
+    }
+
+    #[test]
+    fn readings_are_cut_and_come_back_once() {
+        let reading = |n: u64| Reading {
+            place: Place { attack: 99, resource: 9 },
+            at: 2_592_000_000_000 + n,
+            metric: Metric::Series("n".repeat(200)),
+            value: f64::MIN_POSITIVE,
+            capacity: Some(f64::MIN_POSITIVE),
+        };
+        let miss = Miss { place: reading(0).place, at: 7, why: "connection refused".to_owned() };
+        let window = |count| Window {
+            series: series(1, 10),
+            readings: (0..count).map(reading).collect(),
+            misses: vec![miss.clone()],
+            ..Window::empty(0, 1_000_000)
+        };
+        let (earlier, later) = (split_window(&window(1000)).unwrap(), split_window(&window(1200)).unwrap());
+        assert_eq!((earlier.len(), later.len()), (1 + 3 + 1, 1 + 3 + 1));
+        assert_eq!(join_window(&later).unwrap(), Some(window(1200)));
+        let both = join_window(later.iter().chain(&earlier)).unwrap();
+        assert_eq!(both, Some(window(1200)));
     }
 
     #[test]

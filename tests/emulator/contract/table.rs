@@ -10,7 +10,7 @@ use deathstar_statemachine::message::ConfigRef;
 use deathstar_statemachine::plan::{Place, Plan};
 use deathstar_statemachine::report::{Merge, Phase, Report, Round, SliceEnd, Stop};
 use deathstar_statemachine::table::{Claim, LedgerState};
-use deathstar_statemachine::window::{Health, Series, Tally, Window};
+use deathstar_statemachine::window::{Series, Tally, Window};
 use deathstar_worker::ports::WorkerTable;
 use jiff::Timestamp;
 
@@ -378,7 +378,7 @@ pub(crate) fn slice(run: &RunId, shard: u32, slice: u32) -> SliceId {
 }
 
 pub(crate) fn window(second: u64) -> Window {
-    Window { at: second * SECOND, len: SECOND, series: Vec::new(), health: Health::unknown() }
+    Window::empty(second * SECOND, SECOND)
 }
 
 pub(crate) fn round(number: u32) -> Round {

@@ -1,0 +1,79 @@
+//! What probes read of a target's resources beside the load.
+//!
+//! A probe reads the sources that an attack names at a fixed interval. What it
+//! reads travels in the windows of the worker that reads, the first: more readers
+//! would be a load of their own. Readings are levels: what a source counts up, such
+//! as seconds of CPU, is turned into a rate before it gets here.
+
+use serde::{Deserialize, Serialize};
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Processors in use, on average since the reading before: 1.5 is one and a half.
+    /// In percent where the source knows no number of processors; its capacity is 100
+    /// then.
+    Cpu,
+    /// Bytes in use, or percent likewise.
+    Memory,
+    /// File descriptors open.
+    Descriptors,
+    /// Instances that serve: what an autoscaler changes.
+    Instances,
+    /// Anything else, by the name that its source has for it: its value, or its
+    /// increase per second when it is a counter.
+    Series(String),
+}
+
+impl Metric {
+    /// The name in reports.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Descriptors => "descriptors",
+            Self::Instances => "instances",
+            Self::Series(name) => name,
+        }
+    }
+}
+
+/// Where something was read: positions in the config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The attack's index.
+    pub attack: u32,
+    /// The index within its `resources`.
+    pub resource: u32,
+}
+
+/// One value of one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// When it was read, in microseconds from the start of the load.
+    pub at: u64,
+    /// What.
+    pub metric: Metric,
+    /// In the metric's unit; a finite number.
+    pub value: f64,
+    /// At what value it is full, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<f64>,
+}
+
+/// A time at which a source could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Miss {
+    /// Where.
+    #[serde(flatten)]
+    pub place: Place,
+    /// When, in microseconds from the start of the load.
+    pub at: u64,
+    /// Why, as a clause: `connection refused`.
+    pub why: String,
+}
