@@ -23,8 +23,12 @@ const ACCOUNT: &str = "123456789012";
 const LARGEST: usize = 51_200;
 
 /// What AWS knows no resource for; all of it only reads.
-const WITHOUT_RESOURCE: [&str; 3] =
-    ["lambda:GetAccountSettings", "lambda:ListFunctions", "scheduler:ListSchedules"];
+const WITHOUT_RESOURCE: [&str; 4] = [
+    "cloudwatch:GetMetricData",
+    "lambda:GetAccountSettings",
+    "lambda:ListFunctions",
+    "scheduler:ListSchedules",
+];
 
 /// By the method of an SDK's client: the permissions that the controller needs
 /// for it, each on one resource that it is called with.
@@ -71,8 +75,10 @@ const CONTROLLER_CALLS: &[(&str, &[(&str, &str)])] = &[
     ("transact_write_items", &[("dynamodb:UpdateItem", TABLE), ("dynamodb:ConditionCheckItem", TABLE)]),
 ];
 
-/// What Lambda does in the controller's name.
+/// What Lambda does in the controller's name, and what no SDK's client does.
 const CONTROLLER_BESIDE: &[(&str, &str)] = &[
+    // A call of our own: controller/src/aws/cloudwatch.rs
+    ("cloudwatch:GetMetricData", "*"),
     ("logs:CreateLogStream", LOGS),
     ("logs:PutLogEvents", LOGS),
     ("sqs:SendMessage", "arn:aws:sqs:eu-west-1:123456789012:deathstar-dead-letters"),

@@ -4,6 +4,7 @@
 //! [`settings`] is what the stack says, and [`place`] what that offers a plan;
 //! the rest are the ports.
 
+pub mod cloudwatch;
 pub mod entry;
 mod event;
 pub mod functions;
@@ -18,6 +19,7 @@ use deathstar_statemachine::policy::Policy;
 use crate::clock::SystemClock;
 use crate::ports::Ports;
 
+use cloudwatch::CloudWatchMetrics;
 use functions::LambdaFunctions;
 use switches::SchedulerSwitches;
 use table::DynamoTable;
@@ -31,6 +33,8 @@ pub struct AwsPorts {
     pub functions: LambdaFunctions,
     /// What tears a run down when nothing else has.
     pub switches: SchedulerSwitches,
+    /// What the platform measures.
+    pub metrics: CloudWatchMetrics,
     /// What the plan may count on.
     pub place: Place,
     /// What may be attacked, and how hard.
@@ -41,6 +45,7 @@ impl Ports for AwsPorts {
     type Table = DynamoTable;
     type Functions = LambdaFunctions;
     type Switches = SchedulerSwitches;
+    type Metrics = CloudWatchMetrics;
     type Clock = SystemClock;
 
     fn table(&self) -> &DynamoTable {
@@ -53,6 +58,10 @@ impl Ports for AwsPorts {
 
     fn switches(&self) -> &SchedulerSwitches {
         &self.switches
+    }
+
+    fn metrics(&self) -> &CloudWatchMetrics {
+        &self.metrics
     }
 
     fn clock(&self) -> &SystemClock {

@@ -6,6 +6,7 @@
 //! shows too.
 
 pub mod functions;
+pub mod metrics;
 pub mod switches;
 pub mod table;
 
@@ -16,6 +17,7 @@ use crate::clock::SystemClock;
 use crate::ports::Ports;
 
 use functions::InProcessFunctions;
+use metrics::NoMetrics;
 use switches::InProcessSwitches;
 use table::SqliteTable;
 
@@ -47,6 +49,7 @@ impl Ports for EmbeddedPorts {
     type Table = SqliteTable;
     type Functions = InProcessFunctions;
     type Switches = InProcessSwitches;
+    type Metrics = NoMetrics;
     type Clock = SystemClock;
 
     fn table(&self) -> &SqliteTable {
@@ -59,6 +62,10 @@ impl Ports for EmbeddedPorts {
 
     fn switches(&self) -> &InProcessSwitches {
         &self.switches
+    }
+
+    fn metrics(&self) -> &NoMetrics {
+        &NoMetrics
     }
 
     fn clock(&self) -> &SystemClock {

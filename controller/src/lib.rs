@@ -20,6 +20,7 @@ pub mod service;
 mod await_fleet;
 mod janitor;
 mod judge;
+mod metrics;
 mod next_round;
 mod plan;
 mod provision;

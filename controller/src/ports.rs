@@ -1,8 +1,10 @@
 //! What the handlers need, in our words: adapters translate.
 
 use std::future::Future;
+use std::time::Duration;
 
 use deathstar_statemachine::config::Config;
+use deathstar_statemachine::config::source::CloudWatch;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::{RunId, SliceId};
 use deathstar_statemachine::message::ConfigRef;
@@ -23,6 +25,8 @@ pub trait Ports: Send + Sync {
     type Functions: Functions;
     /// What tears a run down when nothing else has.
     type Switches: Switches;
+    /// What the platform measures.
+    type Metrics: Metrics;
     /// Time.
     type Clock: Clock;
 
@@ -32,6 +36,8 @@ pub trait Ports: Send + Sync {
     fn functions(&self) -> &Self::Functions;
     /// What tears a run down when nothing else has.
     fn switches(&self) -> &Self::Switches;
+    /// What the platform measures.
+    fn metrics(&self) -> &Self::Metrics;
     /// Time.
     fn clock(&self) -> &Self::Clock;
     /// What this place offers a plan.
@@ -208,6 +214,27 @@ pub trait Switches: Send + Sync {
 
     /// All that are armed, by the name in the ledger.
     fn list(&self) -> impl Future<Output = Result<Vec<Listed>, TaskError>> + Send;
+}
+
+/// A metric of the platform, and in which periods it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Which.
+    pub metric: CloudWatch,
+    /// How long a period is, in whole seconds.
+    pub period: Duration,
+}
+
+/// What the platform measures of targets on it.
+pub trait Metrics: Send + Sync {
+    /// The starts of the periods between two instants, in order, each with its value.
+    /// One without a value is missing.
+    fn read(
+        &self,
+        query: &Query,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<Vec<(Timestamp, f64)>, TaskError>> + Send;
 }
 
 /// Worker functions. All methods fail with [`TaskError::Throttled`] when the

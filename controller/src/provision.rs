@@ -64,6 +64,7 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::embedded::EmbeddedPorts;
     use crate::embedded::functions::{InProcessFunctions, Limits};
+    use crate::embedded::metrics::NoMetrics;
     use crate::embedded::switches::InProcessSwitches;
     use crate::embedded::table::SqliteTable;
     use crate::ports::{FunctionState, Listed};
@@ -103,6 +104,7 @@ mod tests {
         type Table = SqliteTable;
         type Functions = Self;
         type Switches = InProcessSwitches;
+        type Metrics = NoMetrics;
         type Clock = SystemClock;
 
         fn table(&self) -> &SqliteTable {
@@ -115,6 +117,10 @@ mod tests {
 
         fn switches(&self) -> &InProcessSwitches {
             &self.ports.switches
+        }
+
+        fn metrics(&self) -> &NoMetrics {
+            &NoMetrics
         }
 
         fn clock(&self) -> &SystemClock {

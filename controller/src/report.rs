@@ -7,7 +7,7 @@ use deathstar_statemachine::report::{Merge, Phase, Report};
 use deathstar_statemachine::table::{LedgerEntry, LedgerState};
 
 use crate::ports::{Ports, Table};
-use crate::{plan, tear_down};
+use crate::{metrics, plan, tear_down};
 
 /// Windows that are held in memory at once.
 const PAGE: u32 = 500;
@@ -18,7 +18,9 @@ const ENDS_PAGE: u32 = 100;
 
 pub(crate) async fn handle(ports: &impl Ports, input: &ReportInput) -> Result<Done, TaskError> {
     let table = ports.table();
-    let report = build(table, &input.run, input.failure(), Phase::Over).await?;
+    let plan = plan::of(table, &input.run).await?;
+    let measured = metrics::read(ports, &plan, &table.rounds(&input.run).await?).await;
+    let report = build_with(table, &input.run, input.failure(), Phase::Over, measured).await?;
     table.put_report(&input.run, &report).await?;
     // What TearDown could not delete, the switch tries again.
     if report.leaks == 0 {
@@ -34,8 +36,20 @@ pub(crate) async fn build(
     failure: Option<CaughtFailure>,
     phase: Phase,
 ) -> Result<Report, TaskError> {
+    build_with(table, run, failure, phase, metrics::Found::default()).await
+}
+
+/// The same, with what the platform measured of targets meanwhile.
+async fn build_with(
+    table: &impl Table,
+    run: &RunId,
+    failure: Option<CaughtFailure>,
+    phase: Phase,
+    (readings, misses): metrics::Found,
+) -> Result<Report, TaskError> {
     let plan = plan::of(table, run).await?;
     let mut merge = Merge::new(&plan, table.rounds(run).await?);
+    merge.read(&readings, &misses);
     let mut last = None;
     loop {
         let ends = table.slice_ends(run, last.as_ref(), ENDS_PAGE).await?;

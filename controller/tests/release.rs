@@ -12,6 +12,7 @@ use deathstar_controller::clock::Clock;
 use deathstar_controller::dispatch::run_task;
 use deathstar_controller::embedded::EmbeddedPorts;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};
+use deathstar_controller::embedded::metrics::NoMetrics;
 use deathstar_controller::embedded::switches::InProcessSwitches;
 use deathstar_controller::embedded::table::SqliteTable;
 use deathstar_controller::ports::{FunctionSpec, Functions, Ports, REFUSED, Switches, Table};
@@ -54,6 +55,7 @@ impl Ports for Bench {
     type Table = SqliteTable;
     type Functions = InProcessFunctions;
     type Switches = InProcessSwitches;
+    type Metrics = NoMetrics;
     type Clock = Now;
 
     fn table(&self) -> &SqliteTable {
@@ -64,6 +66,9 @@ impl Ports for Bench {
     }
     fn switches(&self) -> &InProcessSwitches {
         &self.ports.switches
+    }
+    fn metrics(&self) -> &NoMetrics {
+        &NoMetrics
     }
     fn clock(&self) -> &Now {
         &self.clock

@@ -140,6 +140,10 @@ pub struct Burst {
     pub recovery_s: Option<f64>,
     /// Whether there was such a second.
     pub recovered: bool,
+    /// From the start of the spike until there were more instances, in seconds, where a
+    /// resource counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaled_out_s: Option<f64>,
     /// Why there is no evidence, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -183,6 +187,7 @@ pub fn judge(moments: &[Moment]) -> Burst {
         shed_ratio: Some(shed_ratio),
         recovery_s: back.map(|moment| moment.at_s - until),
         recovered: back.is_some(),
+        scaled_out_s: None,
         reason: None,
     }
 }
@@ -197,6 +202,7 @@ fn no_evidence(reason: String) -> Burst {
         shed_ratio: None,
         recovery_s: None,
         recovered: false,
+        scaled_out_s: None,
         reason: Some(reason),
     }
 }

@@ -10,6 +10,7 @@ mod bursts;
 mod capacity;
 mod judge;
 mod merge;
+mod resources;
 mod step;
 mod stretch;
 mod watch;
@@ -22,13 +23,17 @@ use serde::{Deserialize, Serialize};
 pub use answers::{Answer, Confidence};
 pub use capacity::{Capacity, GaveWay};
 pub use merge::Merge;
+pub use resources::ResourceReport;
 pub use step::StepSeen;
 
 use crate::bootstrap::Interval;
 use crate::burst::Burst;
 use crate::histogram::Histogram;
 use crate::ids::RunId;
+use crate::knee;
 use crate::message::CaughtFailure;
+use crate::regression::Binding;
+use crate::scaling::Scaling;
 use crate::search::{Outcome, Purpose, Step, Tried};
 use crate::window::{Series, Tally};
 
@@ -382,6 +387,15 @@ pub struct AttackReport {
     /// Where there are several peaks, each of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bursts: Vec<Burst>,
+    /// What was read of the target's resources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceReport>,
+    /// The resource that is full first as the rate rises, for profiles that have steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding_resource: Option<Binding>,
+    /// At what level to scale out, where the config declares what is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Scaling>,
 }
 
 /// One second of an attack's timeline, or one longer window, by when requests
@@ -437,6 +451,13 @@ pub struct CurvePoint {
     /// Of a search: what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+}
+
+impl CurvePoint {
+    /// It, as a point of a curve that may have a knee.
+    const fn knee_point(&self) -> knee::Point {
+        knee::Point { rate: self.rate, achieved: self.succeeded, response_time_ms: self.p50 }
+    }
 }
 
 /// (failed + timed out + dropped) ÷ (scheduled − lost): what is not lost has ended.

@@ -115,6 +115,13 @@ impl Home {
         Running::start(self.run_command(&config(), &[]), permit).wait()
     }
 
+    /// The same, of a run that may use some of the processors only.
+    pub(crate) fn run_alone_on(&self, processors: &str, config: impl FnOnce() -> String) -> Output {
+        let permit = Permit::alone();
+        let run = self.run_command(&config(), &[]);
+        Running::start(on(processors, &run), permit).wait()
+    }
+
     /// Starts a run; more than one may be under way.
     pub(crate) fn start_run(&self, config: &str, args: &[&str]) -> Running {
         Running::start(self.run_command(config, args), Permit::wait())
@@ -184,6 +191,17 @@ impl Home {
         assert!(count("SELECT count(*) FROM ledger") > 0, "what was made is in the ledger");
         assert_eq!(count("SELECT count(*) FROM windows"), 0, "windows are left");
     }
+}
+
+/// The same command, on some of the processors only.
+pub(crate) fn on(processors: &str, command: &Command) -> Command {
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--cpu-list", processors]).arg(command.get_program()).args(command.get_args());
+    taskset.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        taskset.current_dir(folder);
+    }
+    taskset
 }
 
 /// A command under way. Killed when dropped.

@@ -5,6 +5,12 @@
 //! 200/s, 4,000 requests are due, one every 5 ms, and 4 × 100 of them during a
 //! stall: these wait 500, 495, 490 … 5 ms. Nothing else waits.
 
+mod bursts;
+mod capacity;
+mod nginx;
+mod resources;
+mod scenario;
+
 use std::time::Duration;
 
 use deathstar::target::{TargetArgs, TargetConfig, ThreadTarget, spawn_on_thread};
@@ -88,31 +94,4 @@ fn the_closed_model_alone_would_hide_the_stall() {
     assert!(report.time("service_time_ms", "max") >= 350.0, "some requests did see a stall");
     let p99 = report.time("service_time_ms", "p99");
     assert!(p99 < 250.0, "the closed model's p99 hides it: {p99} ms");
-}
-
-/// Two servers of 20 ms take 100/s. Above that a step of 2 s breaks a promise of 200 ms
-/// from 10 % on, and a hold of 6 s from 3 % on: both are within the tolerance of 15 %.
-#[test]
-fn a_search_finds_what_a_target_is_known_to_take() {
-    let home = Home::new();
-    let mut target = None;
-    let output = home.run_alone(|| {
-        let args = TargetArgs { service: Duration::from_millis(20), servers: 2, ..TargetArgs::default() };
-        let spawned = spawn_on_thread(TargetConfig::try_from(args).unwrap()).unwrap();
-        let address = target.insert(spawned).address();
-        format!(
-            "name: search\nslo: [p99 < 200ms, errors < 0.1%]\nattacks:\n  - name: open\n    url: http://{address}/\n    load: {{ search: {{ from: 20/s, up_to: 500/s, step: 2s, tolerance: 15% }} }}\n"
-        )
-    });
-    let report = output.exits(0).report();
-    let capacity = &report.0["attacks"][0]["capacity"];
-    assert_eq!((&capacity["verdict"], &capacity["confirmed"]), (&"sustained".into(), &true.into()));
-    let sustained = capacity["sustained"].as_array().unwrap();
-    let [low, high] = [0, 1].map(|end| sustained[end].as_f64().unwrap());
-    assert!(low <= 110.0 && high >= 97.0 && high <= low * 1.5, "{low} … {high}");
-    assert!(low >= 75.0, "{low}, three tolerances below");
-    // Every request of every round is accounted for, by the target's own count.
-    assert_eq!(target.map(|target| target.stop().received), Some(report.arrivals().sent()));
-    let answer = report.0["answers"][0]["answer"].as_str().unwrap();
-    assert!(answer.starts_with("It sustains "), "{answer}");
 }

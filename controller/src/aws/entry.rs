@@ -15,6 +15,7 @@ use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
 use super::AwsPorts;
+use super::cloudwatch::CloudWatchMetrics;
 use super::event::task_of;
 use super::functions::{LambdaFunctions, Making};
 use super::settings::Settings;
@@ -37,7 +38,8 @@ pub async fn serve() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let config = aws_config::defaults(BehaviorVersion::latest());
     let config = config.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS)).load().await;
-    let controller = Arc::new(Controller { settings, config });
+    let metrics = CloudWatchMetrics::new(config.clone());
+    let controller = Arc::new(Controller { settings, config, metrics });
     // On the heap, and of no type that a caller must look through.
     let serving: Serving = Box::pin(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let controller = Arc::clone(&controller);
@@ -51,6 +53,7 @@ type Serving = Pin<Box<dyn Future<Output = Result<(), lambda_runtime::Error>>>>;
 struct Controller {
     settings: Settings,
     config: SdkConfig,
+    metrics: CloudWatchMetrics,
 }
 
 impl Controller {
@@ -89,6 +92,7 @@ impl Controller {
             table: DynamoTable::new(aws_sdk_dynamodb::Client::new(&self.config), settings.table.clone()),
             functions: LambdaFunctions::new(lambda, settings.table.clone(), making),
             switches: SchedulerSwitches::new(scheduler, settings.schedule_group.clone(), target),
+            metrics: self.metrics.clone(),
             place: settings.place.clone(),
             policy: settings.policy.clone(),
         }

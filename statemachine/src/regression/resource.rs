@@ -40,6 +40,9 @@ const SIGNIFICANCE: f64 = 0.05;
 pub struct Observation {
     /// Requests answered per second.
     pub achieved: f64,
+    /// Requests answered since the load began, at the middle of the step.
+    #[serde(default)]
+    pub answered: f64,
     /// Its mean, in its own unit.
     pub value: f64,
     /// How many samples that is the mean of.
@@ -68,6 +71,9 @@ pub enum Effect {
     Flat,
     /// It falls with load.
     Falls,
+    /// It grows with the number of requests that were served so far, whatever their
+    /// rate: what was taken is not given back.
+    Accumulates,
     /// Too little was seen, or it was too noisy.
     NoEvidence,
 }
@@ -198,6 +204,12 @@ fn trend(resource: &Resource) -> Trend {
     } else {
         trend.reason = Some("it varied too much from step to step to tell what load does to it".to_owned());
     }
+    if trend.verdict == Effect::Grows && accumulates(&growing, &line) {
+        trend.verdict = Effect::Accumulates;
+        trend.reason =
+            Some("it grows with the requests that were served, and not with their rate".to_owned());
+        return trend;
+    }
     if trend.verdict == Effect::Grows {
         match capacity {
             None => trend.reason = Some("nobody said when it is full".to_owned()),
@@ -209,6 +221,14 @@ fn trend(resource: &Resource) -> Trend {
         }
     }
     if trend.full_at.is_none() { seen_full(trend, &full, &growing) } else { trend }
+}
+
+/// Whether the requests served so far explain a resource better than their rate does,
+/// as well as a line must. Rates that only ever rise cannot tell the two apart, and
+/// then it is the rate.
+fn accumulates(steps: &[&Observation], against_rate: &Line) -> bool {
+    let so_far: Vec<(f64, f64)> = steps.iter().map(|step| (step.answered, step.value)).collect();
+    Line::fit(&so_far).is_some_and(|line| line.slope > 0.0 && line.r2 >= MIN_R2 && line.r2 > against_rate.r2)
 }
 
 /// Takes the lowest rate at which a resource was full for the one at which it
@@ -253,7 +273,12 @@ mod tests {
     use super::*;
 
     fn resource(name: &str, capacity: Option<f64>, points: &[(f64, f64)]) -> Resource {
-        let observation = |&(achieved, value)| Observation { achieved, value, samples: 30 };
+        // Steps of half a minute, one after another.
+        let mut answered = 0.0;
+        let observation = |&(achieved, value): &(f64, f64)| {
+            answered += achieved * 30.0;
+            Observation { achieved, answered: answered - achieved * 15.0, value, samples: 30 }
+        };
         Resource { name: name.to_owned(), capacity, observations: points.iter().map(observation).collect() }
     }
 
@@ -358,6 +383,16 @@ mod tests {
         let trend = &bottleneck(&[resource("cpu", Some(100.0), &jump)]).resources[0];
         assert_eq!((trend.verdict, trend.full_at), (Effect::Grows, None));
         assert!(trend.reason.as_deref().unwrap().contains("not along a line"));
+    }
+
+    #[test]
+    fn what_is_never_given_back_is_not_taken_for_load() {
+        // 10 MiB for every 1,000 requests, whatever the rate, of 4,096 MiB.
+        let mut leaking = resource("memory", Some(4096.0), &along(|_| 0.0));
+        leaking.observations.iter_mut().for_each(|step| step.value += 50.0 + step.answered / 100.0);
+        let binding = bottleneck(&[leaking]);
+        assert_eq!(binding.resources[0].verdict, Effect::Accumulates);
+        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::NoneBinds, None));
     }
 
     #[test]

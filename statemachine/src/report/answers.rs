@@ -1,6 +1,8 @@
 //! The answers with which a report opens: in plain sentences, each with its evidence
 //! and how sure it is. Where the evidence is missing, the answer says so.
 
+mod resources;
+
 use serde::{Deserialize, Serialize};
 
 use super::{AttackReport, Capacity, CurvePoint, GaveWay, Report};
@@ -44,6 +46,9 @@ pub(super) fn answers(report: &Report, plan: &Plan) -> Vec<Answer> {
         if let (Some(capacity), Some(search)) = (&attack.capacity, plan.config.search()) {
             answers.push(of_capacity(attack, capacity, search));
         }
+        answers.extend(resources::of_load(attack));
+        answers.extend(resources::of_hold(attack));
+        answers.extend(resources::of_scaling(attack));
         answers.extend(of_latency(attack));
         answers.extend(attack.burst.as_ref().map(|burst| of_burst(attack, burst)));
     }
@@ -169,6 +174,9 @@ fn of_burst(attack: &AttackReport, burst: &Burst) -> Answer {
     }
     if let Some(first) = burst.first_error_s {
         evidence.push(format!("the first errors came {first:.1} s into it"));
+    }
+    if let Some(after) = burst.scaled_out_s {
+        evidence.push(format!("there were more instances {after:.1} s after it began"));
     }
     if attack.bursts.len() > 1 {
         evidence.push(format!("the worst of {} bursts", attack.bursts.len()));

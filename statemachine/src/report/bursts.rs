@@ -68,9 +68,19 @@ impl Bursts {
     }
 
     /// What became of each peak that was reached, against the baseline before the first.
-    pub(super) fn judge(&self) -> Vec<Burst> {
-        let reached = self.from.iter().filter(|from| !from.is_empty());
-        reached.map(|from| burst::judge(&[&self.before[..], from].concat())).collect()
+    /// `scaled_out` says when there were more instances than in a stretch before a peak.
+    pub(super) fn judge(&self, scaled_out: impl Fn(Span) -> Option<u64>) -> Vec<Burst> {
+        let reached = (0..).zip(&self.from).filter(|(_, from)| !from.is_empty());
+        let burst = |(peak, from): (u64, &Vec<Moment>)| {
+            let end = self.base.end + peak * (self.spike + self.recover);
+            let start = end.saturating_sub(self.base.end - self.base.start);
+            // More instances after the next peak are an answer to that one.
+            let scaled_out =
+                scaled_out(Span { start, end }).filter(|at| *at < end + self.spike + self.recover);
+            let scaled_out_s = scaled_out.map(|at| super::seconds(at - end));
+            Burst { scaled_out_s, ..burst::judge(&[&self.before[..], from].concat()) }
+        };
+        reached.map(burst).collect()
     }
 }
 

@@ -44,7 +44,7 @@ impl Capacity {
     /// counted in it.
     pub(super) fn of(search: &Search, history: &[Tried], curve: &[CurvePoint], tallies: &[&Tally]) -> Self {
         let conclusion = search.conclusion(history);
-        let knee = knee::find(&curve.iter().map(knee_point).collect::<Vec<_>>());
+        let knee = knee::find(&curve.iter().map(CurvePoint::knee_point).collect::<Vec<_>>());
         let usl = usl::fit(&curve.iter().filter_map(usl_point).collect::<Vec<_>>());
         let broke = history.iter().zip(tallies).filter_map(|(tried, tally)| match &tried.outcome {
             Outcome::Broke { promise } => Some((tried.step.rate, promise, tally)),
@@ -78,10 +78,6 @@ impl Capacity {
             Some(Reason::Unfinished) | None => "the search was not over".to_owned(),
         }
     }
-}
-
-const fn knee_point(point: &CurvePoint) -> knee::Point {
-    knee::Point { rate: point.rate, achieved: point.succeeded, response_time_ms: point.p50 }
 }
 
 /// By Little's law, as many requests are being served as are answered in the time that

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::bursts::{self, Bursts};
+use super::resources::{self, AtRate, Readings};
 use super::stretch::Stretch;
 use super::watch::Watch;
 use super::{
@@ -20,8 +21,9 @@ use crate::ids::SliceId;
 use crate::message::CaughtFailure;
 use crate::plan::{Plan, Span, steps};
 use crate::report::Cost;
+use crate::resources::{Miss, Reading};
 use crate::schedule::{Schedule, micros};
-use crate::search::Tried;
+use crate::search::{Outcome, Purpose, Tried};
 use crate::window::{Tally, Window};
 
 /// Columns of the distribution.
@@ -51,6 +53,7 @@ pub struct Merge<'a> {
     /// By round: its step of a search, and the plan in which it is known.
     searched: Vec<(StepSeen<'a>, Plan)>,
     watch: Watch<'a>,
+    readings: Readings,
     /// Of slices that never ended: where their last window ended, and how much
     /// they covered, in microseconds.
     dead: HashMap<(u32, u32, u32), (u64, u64)>,
@@ -97,6 +100,7 @@ impl<'a> Merge<'a> {
                 .map(|(attack, span)| Bursts::new(&attack.load, *span))
                 .collect(),
             watch: Watch::new(plan),
+            readings: Readings::default(),
             ends: HashMap::new(),
             without_totals: HashSet::new(),
             totals,
@@ -148,9 +152,15 @@ impl<'a> Merge<'a> {
             *covered += window.len;
         }
         self.watch.window(id.shard, window);
+        self.readings.add(&window.readings, &window.misses);
         if let Some((seen, _)) = self.searched.get_mut(id.round as usize) {
             seen.window(id.shard, window);
         }
+    }
+
+    /// Adds what was read of resources, and what could not be, by others than workers.
+    pub fn read(&mut self, readings: &[Reading], misses: &[Miss]) {
+        self.readings.add(readings, misses);
     }
 
     /// Ends the windows of one start.
@@ -316,10 +326,15 @@ impl<'a> Merge<'a> {
     }
 
     fn attack(&mut self, index: usize, horizon: u64) -> AttackReport {
-        let curve = self.curve(index, horizon);
+        let steps = self.curve(index, horizon);
+        let rates: Vec<AtRate> =
+            steps.iter().map(|(span, point)| self.at_rate(index, *span, point)).collect();
+        let curve: Vec<CurvePoint> = steps.into_iter().map(|(_, point)| point).collect();
         let capacity = self.capacity(&curve);
-        let bursts = self.bursts[index].judge();
         let attack = &self.plan.config.attacks()[index];
+        let hold = self.hold(index, horizon);
+        let found = self.readings.conclude(index, attack, &rates, &curve, hold);
+        let bursts = self.bursts[index].judge(|before| self.readings.scaled_out(index, before));
         let run_for = run_for(self.spans[index], horizon);
         let mut all = Tally::total();
         self.totals[index].iter().for_each(|tally| all.add(tally));
@@ -335,6 +350,9 @@ impl<'a> Merge<'a> {
             capacity,
             burst: bursts::worst(&bursts).cloned(),
             bursts: if bursts.len() > 1 { bursts } else { Vec::new() },
+            resources: found.resources,
+            binding_resource: found.binding,
+            autoscaling: found.autoscaling,
             distribution: all
                 .response_time
                 .columns(COLUMNS)
@@ -344,8 +362,32 @@ impl<'a> Merge<'a> {
         }
     }
 
+    /// What the readings of a step are held against.
+    fn at_rate(&self, index: usize, span: Span, point: &CurvePoint) -> AtRate {
+        let middle = seconds(span.start + (span.end - span.start) / 2);
+        let before = self.timeline[index].iter().take_while(|moment| moment.at_s < middle);
+        let answered: u64 = before.map(|moment| moment.completed).sum();
+        AtRate { span, achieved: point.achieved, answered: answered as f64 }
+    }
+
+    /// A stretch in which an attack's load stayed the same: of a search, the hold that
+    /// confirmed it.
+    fn hold(&self, index: usize, horizon: u64) -> Option<Span> {
+        let attack = &self.plan.config.attacks()[index];
+        let span = self.spans[index];
+        if !attack.load.is_search() {
+            return resources::hold(&attack.load, Span { end: span.end.min(horizon), ..span });
+        }
+        let confirmed = |round: &Round| {
+            let purpose = round.step.as_ref().map(|step| step.purpose);
+            purpose == Some(Purpose::Confirm) && round.outcome == Some(Outcome::Held)
+        };
+        let round = self.rounds.iter().rposition(confirmed)?;
+        self.searched.get(round).map(|(seen, _)| seen.stretch.span)
+    }
+
     /// The steps that were reached, each over the time in which it was due.
-    fn curve(&mut self, index: usize, horizon: u64) -> Vec<CurvePoint> {
+    fn curve(&mut self, index: usize, horizon: u64) -> Vec<(Span, CurvePoint)> {
         let attack = &self.plan.config.attacks()[index];
         if attack.load.is_search() {
             return self.tried(horizon);
@@ -357,20 +399,22 @@ impl<'a> Merge<'a> {
             let Span { start, end } = step.span;
             let point = step.point(due(end.min(horizon)).saturating_sub(due(start)), horizon);
             // One that nobody saw is no point of a curve.
-            point.filter(|_| step.tally.scheduled > 0)
+            let point = point.filter(|_| step.tally.scheduled > 0)?;
+            Some((Span { start, end: end.min(horizon) }, point))
         };
         self.steps[index].iter().filter_map(point).collect()
     }
 
     /// The steps of a search that were reached.
-    fn tried(&mut self, horizon: u64) -> Vec<CurvePoint> {
+    fn tried(&mut self, horizon: u64) -> Vec<(Span, CurvePoint)> {
         let point = |((seen, _), round): (&mut (StepSeen<'_>, Plan), &Round)| {
             let outcome = round.outcome.clone();
             // The last moment is added up by then.
             let _ = seen.generator();
             let point = seen.stretch.point(seen.stretch.tally.scheduled, horizon)?;
             let purpose = round.step.as_ref().map(|step| step.purpose);
-            Some(CurvePoint { purpose, outcome, ..point })
+            let Span { start, end } = seen.stretch.span;
+            Some((Span { start, end: end.min(horizon) }, CurvePoint { purpose, outcome, ..point }))
         };
         self.searched.iter_mut().zip(&self.rounds).filter_map(point).collect()
     }

@@ -16,6 +16,7 @@ mod package;
 mod start;
 mod suite;
 mod tools;
+mod truth;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -99,6 +100,12 @@ const TASKS: &[Task] = &[
         arguments: "",
         help: "Time 20 runs from their start to the first byte of their first request; the goal is 300 ms",
         run: start::run,
+    },
+    Task {
+        name: "truth",
+        arguments: "[NAME…]",
+        help: "Conclude of targets whose truth is known, 10 to 20 times; capacity, resources, nginx, bursts: an hour",
+        run: truth::run,
     },
     Task { name: "help", arguments: "", help: "Print this", run: help },
 ];

@@ -1,8 +1,10 @@
 //! Brings the tools that tests need and cargo does not: the validator of the
-//! States Language, by npm, and the emulator of AWS, by Python.
+//! States Language, by npm, the emulator of AWS, by Python, and from Debian a web
+//! server with what reads its machine.
 
 pub(crate) mod apt;
 pub(crate) mod crates;
+mod debian;
 mod npm;
 mod python;
 
@@ -19,7 +21,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
 pub(crate) fn install() -> Result<(), Failure> {
     let tools = root().join("target/tools");
     npm::install(&tools)?;
-    python::install(&tools)
+    python::install(&tools)?;
+    debian::install(&tools)
 }
 
 /// Whether a program can be started.

@@ -1,0 +1,144 @@
+//! What the platform measured of the target, asked for once the load is over.
+//!
+//! Values of CloudWatch come a minute or two after what they are of, when workers
+//! are gone. So the report asks for them, and waits for the last for a while.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use deathstar_statemachine::config::source::{Instances, Source};
+use deathstar_statemachine::plan::Plan;
+use deathstar_statemachine::report::Round;
+use deathstar_statemachine::resources::{Metric, Miss, Place, Reading};
+use deathstar_statemachine::schedule::micros;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock::Clock;
+use crate::ports::{Metrics, Ports, Query};
+
+/// How long after its period a value may come. CloudWatch promises nothing; its own
+/// alarms wait for about as long.
+const LATE: Duration = Duration::from_secs(180);
+
+/// How often it is asked meanwhile.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// What was read, and what could not be.
+pub(crate) type Found = (Vec<Reading>, Vec<Miss>);
+
+/// What an attack's resources on the platform did during its rounds.
+pub(crate) async fn read(ports: &impl Ports, plan: &Plan, rounds: &[Round]) -> Found {
+    let queries: Vec<(Place, Query)> = queries(plan);
+    let Some(span) = Span::of(rounds).filter(|_| !queries.is_empty()) else { return Found::default() };
+    let mut found: BTreeMap<Place, Result<Vec<Reading>, String>> = BTreeMap::new();
+    let clock = ports.clock();
+    let is_whole = |found: &BTreeMap<Place, Result<Vec<Reading>, String>>, place: &Place, query: &Query| {
+        found.get(place).is_some_and(|read| read.as_ref().is_ok_and(|read| span.is_whole(query, read)))
+    };
+    loop {
+        for (place, query) in &queries {
+            if !is_whole(&found, place, query) {
+                let values = ports.metrics().read(query, span.from, span.until).await;
+                let read = values.map(|values| span.readings(*place, plan, query, &values));
+                found.insert(*place, read.map_err(|error| error.to_string()));
+            }
+        }
+        if queries.iter().all(|(place, query)| is_whole(&found, place, query)) || clock.now() > later(span.until, LATE) {
+            break;
+        }
+        clock.sleep(AGAIN).await;
+    }
+    let (mut readings, mut misses) = Found::default();
+    for (place, read) in found {
+        let at = span.end;
+        match read {
+            Ok(read) if read.is_empty() => {
+                let why = "CloudWatch has no value of it in a whole period of the load".to_owned();
+                misses.push(Miss { place, at, why });
+            }
+            Ok(read) => readings.extend(read),
+            Err(why) => misses.push(Miss { place, at, why }),
+        }
+    }
+    (readings, misses)
+}
+
+fn queries(plan: &Plan) -> Vec<(Place, Query)> {
+    let mut queries = Vec::new();
+    for (attack, of) in (0..).zip(plan.config.attacks()) {
+        for (resource, probe) in (0..).zip(&of.resources) {
+            if let Source::CloudWatch(metric) = &probe.source {
+                queries.push((Place { attack, resource }, Query { metric: metric.clone(), period: probe.every }));
+            }
+        }
+    }
+    queries
+}
+
+/// The time in which rounds were sent, and where in the load that was.
+struct Span<'a> {
+    rounds: &'a [Round],
+    from: Timestamp,
+    until: Timestamp,
+    /// In microseconds of the load.
+    end: u64,
+}
+
+impl<'a> Span<'a> {
+    fn of(rounds: &'a [Round]) -> Option<Self> {
+        let (first, last) = (rounds.first()?, rounds.last()?);
+        let until = later(last.t0, Duration::from_micros(last.until.saturating_sub(last.from)));
+        Some(Self { rounds, from: first.t0, until, end: last.until })
+    }
+
+    /// The values of those periods that lie within a round, each as of its period's end.
+    fn readings(&self, place: Place, plan: &Plan, query: &Query, values: &[(Timestamp, f64)]) -> Vec<Reading> {
+        let probe = plan.config.attacks().get(place.attack as usize);
+        let probe = probe.and_then(|attack| attack.resources.get(place.resource as usize));
+        let Some(probe) = probe else { return Vec::new() };
+        let (metric, full) = match query.metric.metric.as_str() {
+            _ if probe.instances == Some(Instances::Metric) => (Metric::Instances, None),
+            "CPUUtilization" => (Metric::Cpu, Some(100.0)),
+            "MemoryUtilization" => (Metric::Memory, Some(100.0)),
+            other => (Metric::Series(other.to_owned()), None),
+        };
+        let named = [metric.name(), query.metric.metric.as_str()];
+        let capacity = named.iter().find_map(|name| probe.capacity.get(*name)).copied().or(full);
+        let reading = |(start, value): &(Timestamp, f64)| {
+            let at = self.in_load(*start, query.period)?;
+            value.is_finite().then(|| Reading { place, at, metric: metric.clone(), value: *value, capacity })
+        };
+        values.iter().filter_map(reading).collect()
+    }
+
+    /// Where in the load a period ends that lies within a round.
+    fn in_load(&self, start: Timestamp, period: Duration) -> Option<u64> {
+        self.rounds.iter().find_map(|round| {
+            let into = Duration::try_from(start.duration_since(round.t0)).ok()?;
+            let at = round.from + micros(into + period);
+            (at <= round.until).then_some(at)
+        })
+    }
+
+    /// Where in the load the last period ends that lies within a round. Periods begin at
+    /// multiples of their length.
+    fn last(&self, period: Duration) -> Option<u64> {
+        let period = i64::try_from(period.as_secs()).ok().filter(|period| *period > 0)?;
+        self.rounds.iter().rev().find_map(|round| {
+            let end = later(round.t0, Duration::from_micros(round.until.saturating_sub(round.from)));
+            let start = Timestamp::from_second((end.as_second() / period - 1) * period).ok()?;
+            self.in_load(start, Duration::from_secs(period.unsigned_abs()))
+        })
+    }
+
+    /// Whether the last of them is there.
+    fn is_whole(&self, query: &Query, read: &[Reading]) -> bool {
+        let last = read.iter().map(|reading| reading.at).max();
+        self.last(query.period).is_none_or(|expected| last >= Some(expected))
+    }
+}
+
+fn later(time: Timestamp, by: Duration) -> Timestamp {
+    let by = SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX);
+    time.saturating_add(by).unwrap_or(Timestamp::MAX)
+}
