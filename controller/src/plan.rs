@@ -48,7 +48,8 @@ fn refused(error: &PlanError) -> TaskError {
     match error {
         PlanError::MoreWorkersThanArrivals { .. }
         | PlanError::MoreWorkersThanConnections { .. }
-        | PlanError::References(_) => TaskError::BadConfig(error.to_string()),
+        | PlanError::References(_)
+        | PlanError::Resources(_) => TaskError::BadConfig(error.to_string()),
         PlanError::OverBudget { .. }
         | PlanError::TooManyWorkers { .. }
         | PlanError::TooFewSockets { .. }

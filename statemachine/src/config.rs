@@ -4,7 +4,7 @@
 //! The way in is [`Config::from_text`]. `tree` reads the text into values that
 //! know their line, `read` turns those into what a file may say ([`raw`]), and
 //! `check` turns that into a [`Config`] or into every problem at once.
-//! [`problem`] words them; [`schema`] describes a config to editors. Files that
+//! [`problem`] words them; [`source`] is where probes read; [`schema`] describes a config to editors. Files that
 //! a config names are read by the caller. Due times come from `schedule`.
 
 mod check;
@@ -14,6 +14,7 @@ pub mod problem;
 pub mod raw;
 mod read;
 mod schema;
+pub mod source;
 mod target;
 mod tree;
 
@@ -26,12 +27,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrivals::Spacing;
 use crate::load::{Load, Think};
+use crate::scaling::Demand;
 use crate::search::Search;
 use crate::secret::{Reference, Values};
 use crate::slo::{Rule, StopIf};
 pub use problem::{ConfigError, Problems, ShapeError};
 pub use raw::RawConfig;
 pub use schema::schema;
+pub use source::{Probe, Source};
 
 /// The longest name of a run, an attack or a request, in characters.
 pub const MAX_NAME: usize = 100;
@@ -53,6 +56,11 @@ pub const MAX_CONNECTIONS: u64 = 1_000_000;
 pub const MAX_USERS: u32 = 1_000_000;
 /// How many workers a config may ask for.
 pub const MAX_WORKERS: u32 = 10_000;
+/// The largest process id that Linux gives. See `PID_MAX_LIMIT` in
+/// <https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html>.
+pub const MAX_PID: u64 = 1 << 22;
+/// How many instances a fleet may have.
+pub const MAX_FLEET: u64 = 10_000;
 /// The largest weight of a request.
 pub const MAX_WEIGHT: u64 = 10_000;
 /// The largest sum of the weights of an attack's requests.
@@ -172,6 +180,10 @@ pub struct Attack {
     pub think: Think,
     /// The promises that apply here: the config's, then the attack's own.
     pub slo: Vec<Rule>,
+    /// What is read of the target's resources beside the load; names are unique.
+    pub resources: Vec<Probe>,
+    /// What is expected of the target, if that is known.
+    pub autoscaling: Option<Demand>,
 }
 
 /// One kind of request of an attack. References in its URL, its headers and its

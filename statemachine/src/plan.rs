@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::arrivals::Process;
-use crate::config::{Attack, Carrier, Config, DEFAULT_MEMORY_MB, Order, Workers};
+use crate::config::{Attack, Carrier, Config, DEFAULT_MEMORY_MB, Order, Workers, source};
 use crate::cost::display_usd;
 use crate::ids::RunId;
 use crate::load::Load;
@@ -133,6 +133,9 @@ pub enum PlanError {
     /// each.
     #[error("{}", .0.join("; "))]
     References(Vec<String>),
+    /// The config reads resources that cannot be read here; a sentence for each.
+    #[error("{}", .0.join("; "))]
+    Resources(Vec<String>),
     /// Dearer than the config allows.
     #[error("the run would cost about {} USD; its budget is {} USD (max_usd)", display_usd(*cost), display_usd(*limit))]
     OverBudget {
@@ -215,12 +218,16 @@ impl Plan {
     ///
     /// # Errors
     /// When the workers asked for do not fit the load or the place, the config
-    /// refers to values that are not to be had there, or it costs more than its
-    /// budget.
+    /// refers to values or reads resources that are not to be had there, or it costs
+    /// more than its budget.
     pub fn new(run: RunId, config: Config, place: Place, planned_at: Timestamp) -> Result<Self, PlanError> {
         let unresolvable = secret::unresolvable(&config, &place.mode);
         if !unresolvable.is_empty() {
             return Err(PlanError::References(unresolvable));
+        }
+        let unreadable = source::unreadable(&config, &place.mode);
+        if !unreadable.is_empty() {
+            return Err(PlanError::Resources(unreadable));
         }
         let arrivals: u64 = config.attacks().iter().map(arrivals_or_users).sum();
         let workers = match config.workers() {

@@ -547,10 +547,7 @@ fn what_is_planned_is_refused_as_such() {
         (top("tags: [a]"), "tags", 6),
         (top("coverage: 90%"), "coverage", 6),
         (top("seed: 5"), "seed", 6),
-        (top("resources: []"), "resources", 6),
-        (top("autoscaling: { peak: 5/s }"), "autoscaling", 6),
         (attack("url: http://h/\ndata: skus.csv"), "data", 6),
-        (attack("url: http://h/\nresources: []"), "resources", 6),
         (attack("scenario: []"), "scenario", 5),
         (attack("url: http://h/\nexpect: { status: 200, within: 5s }"), "within", 6),
     ] {

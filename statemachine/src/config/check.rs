@@ -8,6 +8,8 @@
 //! is filled before it is looked at, while errors and names repeat only what is
 //! written.
 
+mod resources;
+
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -279,6 +281,9 @@ impl Check<'_> {
         let connections = self.connections(&path.field("connections"), raw.connections);
         let warm_up = self.warm_up(&path.field("warm_up"), raw);
         let own = self.rules(&path.field("slo"), &raw.slo, promises);
+        let resources = self.resources(&path.field("resources"), &raw.resources);
+        let autoscaling =
+            raw.autoscaling.as_ref().and_then(|raw| self.autoscaling(&path.field("autoscaling"), raw));
         let requests = self.requests_of(path, raw);
         Some(Attack {
             name: raw.name.trim().to_owned(),
@@ -290,6 +295,8 @@ impl Check<'_> {
             warm_up,
             think,
             slo: promises.iter().chain(&own).map(|(_, rule)| rule.clone()).collect(),
+            resources,
+            autoscaling,
         })
     }
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::source::SeriesError;
 use crate::search::SearchError;
 use crate::secret::{Reference, ReferenceError};
 use crate::slo::{RuleError, StopIfError};
@@ -628,6 +629,71 @@ pub enum Invalid {
     /// A value that would change the path around it.
     #[error("the value of {0} is . or .., which the path of a URL takes for a step and not for data")]
     ValueInPath(Reference),
+
+    /// Nowhere to read a resource.
+    #[error("there is nothing to read; write prometheus, pid, cgroup or cloudwatch")]
+    NoSource,
+    /// More than one place to read a resource.
+    #[error("a resource is read in one place, and this one has {}; write one resource for each", .0.join(" and "))]
+    Sources(Vec<&'static str>),
+    /// A reference where nothing fills it.
+    #[error(
+        "what is read of resources holds no reference, since reports say where it was read; write it out"
+    )]
+    ReferenceInResource,
+    /// Not the directory of a control group.
+    #[error("{0:?} is no directory of a cgroup; write its whole path, such as /sys/fs/cgroup/web.slice")]
+    Cgroup(String),
+    /// What CloudWatch would refuse.
+    #[error(
+        "{text:?} is no {what} of CloudWatch; write 1 to {limit} visible ASCII characters, the first not a colon"
+    )]
+    AwsText {
+        /// What it should be.
+        what: &'static str,
+        /// As written.
+        text: String,
+        /// The most characters.
+        limit: usize,
+    },
+    /// A period that CloudWatch does not have.
+    #[error("CloudWatch has no period of {0}; write 1s, 5s, 10s, 30s, or whole minutes up to 5m")]
+    CloudWatchPeriod(String),
+    /// A duration outside its range.
+    #[error("a {what} of {text} is outside {min} … {max}")]
+    Outside {
+        /// What the duration is.
+        what: &'static str,
+        /// As written.
+        text: String,
+        /// The shortest allowed.
+        min: String,
+        /// The longest allowed.
+        max: String,
+    },
+    /// A field that only Prometheus has an answer to.
+    #[error("{0} are read of a Prometheus endpoint only; remove them, or write prometheus")]
+    OnlyPrometheus(&'static str),
+    /// What names no series.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
+    /// The same series twice.
+    #[error("{0} is written twice")]
+    SeriesTwice(String),
+    /// A count of instances that its source cannot give.
+    #[error("instances is the name of a series beside prometheus, and true beside cloudwatch")]
+    Instances,
+    /// A capacity of what is not read.
+    #[error("there is no {name:?} here to be full; this resource has {names}")]
+    CapacityOfNothing {
+        /// As written.
+        name: String,
+        /// What is read.
+        names: String,
+    },
+    /// A capacity of nothing.
+    #[error("a capacity of {0} is none; write a number above zero")]
+    NoCapacity(String),
 
     /// A rule that could not be read.
     #[error(transparent)]

@@ -4,6 +4,8 @@
 //! The doc comments of the fields are also the descriptions in the JSON Schema
 //! that editors show, so they address the author of a config.
 
+mod resources;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -14,8 +16,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use super::json::Json;
+use super::source::MAX_RESOURCES;
 use super::{Engine, MAX_ATTACKS, MAX_BURSTS, MAX_CONNECTIONS, MAX_REQUESTS, Order};
 use crate::arrivals::Spacing;
+pub use resources::{RawAutoscaling, RawCloudWatch, RawInstances, RawResource, Value};
 
 /// A DeathStar config: the targets of an attack, the load on each, and the
 /// promises they must keep.
@@ -129,6 +133,14 @@ pub struct RawAttack {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(regex(pattern = RULE)), example = RULE_EXAMPLES)]
     pub slo: Vec<String>,
+    /// Sources of what the target's resources are doing, read beside the load: at
+    /// most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_RESOURCES))]
+    pub resources: Vec<RawResource>,
+    /// What is expected of the target, to say at what utilisation to scale out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<RawAutoscaling>,
 }
 
 /// One kind of request in a mix. Its target is one of `get`, `post`, `put`,

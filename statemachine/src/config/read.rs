@@ -20,10 +20,7 @@ use super::tree::{Key, Node, Value};
 /// What is planned, by where it will stand: refused until it comes, never
 /// mistaken for a typing error, and never ignored.
 const PLANNED: &[(&[&str], &[&str])] = &[
-    (
-        &["a config", "an attack"],
-        &["autoscaling", "burst", "coverage", "data", "resources", "scenario", "seed", "tags"],
-    ),
+    (&["a config", "an attack"], &["burst", "coverage", "data", "scenario", "seed", "tags"]),
     (&["expect"], &["within"]),
 ];
 
@@ -99,6 +96,7 @@ fn context(path: &Path) -> String {
         [] => "a config".to_owned(),
         [.., Step::Field(list), Step::Index(_)] if list == "attacks" => "an attack".to_owned(),
         [.., Step::Field(list), Step::Index(_)] if list == "requests" => "a request".to_owned(),
+        [.., Step::Field(list), Step::Index(_)] if list == "resources" => "a resource".to_owned(),
         [.., Step::Field(name)] => name.clone(),
         [.., Step::Index(index)] => format!("entry {index}"),
     }
