@@ -43,7 +43,9 @@ pub(crate) async fn read(ports: &impl Ports, plan: &Plan, rounds: &[Round]) -> F
                 found.insert(*place, read.map_err(|error| error.to_string()));
             }
         }
-        if queries.iter().all(|(place, query)| is_whole(&found, place, query)) || clock.now() > later(span.until, LATE) {
+        if queries.iter().all(|(place, query)| is_whole(&found, place, query))
+            || clock.now() > later(span.until, LATE)
+        {
             break;
         }
         clock.sleep(AGAIN).await;
@@ -68,7 +70,10 @@ fn queries(plan: &Plan) -> Vec<(Place, Query)> {
     for (attack, of) in (0..).zip(plan.config.attacks()) {
         for (resource, probe) in (0..).zip(&of.resources) {
             if let Source::CloudWatch(metric) = &probe.source {
-                queries.push((Place { attack, resource }, Query { metric: metric.clone(), period: probe.every }));
+                queries.push((
+                    Place { attack, resource },
+                    Query { metric: metric.clone(), period: probe.every },
+                ));
             }
         }
     }
@@ -92,7 +97,13 @@ impl<'a> Span<'a> {
     }
 
     /// The values of those periods that lie within a round, each as of its period's end.
-    fn readings(&self, place: Place, plan: &Plan, query: &Query, values: &[(Timestamp, f64)]) -> Vec<Reading> {
+    fn readings(
+        &self,
+        place: Place,
+        plan: &Plan,
+        query: &Query,
+        values: &[(Timestamp, f64)],
+    ) -> Vec<Reading> {
         let probe = plan.config.attacks().get(place.attack as usize);
         let probe = probe.and_then(|attack| attack.resources.get(place.resource as usize));
         let Some(probe) = probe else { return Vec::new() };

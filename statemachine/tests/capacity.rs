@@ -6,12 +6,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
-use std::num::NonZeroU32;
+mod common;
+
 use std::time::Duration;
 
-use deathstar_statemachine::config::Config;
 use deathstar_statemachine::ids::SliceId;
-use deathstar_statemachine::plan::{Place, Plan, Span};
+use deathstar_statemachine::plan::{Plan, Span};
 use deathstar_statemachine::report::{
     Confidence, GaveWay, Merge, Phase, Report, Round, SliceEnd, StepSeen, Stop, Verdict,
 };
@@ -25,23 +25,7 @@ fn plan(slo: &str) -> Plan {
     let text = format!(
         "name: test\nworkers: {WORKERS}\nslo: {slo}\nattacks:\n  - name: home\n    url: http://127.0.0.1:1/\n    load: {{ search: {{ from: 100/s, up_to: 4000/s, step: 10s, tolerance: 3% }} }}\n"
     );
-    let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
-    let many = NonZeroU32::new(10_000).unwrap();
-    let place = Place {
-        mode: "embedded".into(),
-        cores: many,
-        rate_per_worker: many,
-        sockets: many,
-        workers_share_process: true,
-        workers_per_function: many,
-        lead: Duration::from_millis(100),
-        checkpoint: Duration::from_secs(1),
-        slice: Duration::from_secs(600),
-        invocation: Duration::from_secs(900),
-        setup: Duration::from_secs(60),
-        grace: Duration::from_secs(60),
-    };
-    Plan::new("test".parse().unwrap(), config, place, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap()
+    common::plan_of(&text, 600)
 }
 
 /// How requests end that are due in a second of a step: how many in a thousand, how,

@@ -7,14 +7,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 #![allow(clippy::float_cmp, reason = "ratios of small whole numbers come out exactly as written")]
 
-use std::num::NonZeroU32;
+mod common;
+
 use std::time::Duration;
 
 use deathstar_statemachine::burst;
-use deathstar_statemachine::config::Config;
 use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::message::CaughtFailure;
-use deathstar_statemachine::plan::{Place, Plan};
+use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Arrivals, Merge, Phase, Report, Round, SliceEnd, Stop, Verdict};
 use deathstar_statemachine::window::{ErrorClass, Health, Outcome, Series, Tally, Timing, Window};
 use serde_json::Value;
@@ -26,24 +26,7 @@ const UNAVAILABLE: Outcome = Outcome::Failed { class: ErrorClass::Status, status
 
 /// A plan of two workers over `attacks`, in YAML, with slices of so many seconds.
 fn plan_of(head: &str, attacks: &str, slice_s: u64) -> Plan {
-    let text = format!("name: test\nworkers: 2\n{head}attacks:\n{attacks}");
-    let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
-    let many = NonZeroU32::new(10_000).unwrap();
-    let place = Place {
-        mode: "embedded".into(),
-        cores: many,
-        rate_per_worker: many,
-        sockets: many,
-        workers_share_process: true,
-        workers_per_function: many,
-        lead: Duration::from_millis(100),
-        checkpoint: Duration::from_secs(1),
-        slice: Duration::from_secs(slice_s),
-        invocation: Duration::from_secs(900),
-        setup: Duration::from_secs(60),
-        grace: Duration::from_secs(60),
-    };
-    Plan::new("test".parse().unwrap(), config, place, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap()
+    common::plan_of(&format!("name: test\nworkers: 2\n{head}attacks:\n{attacks}"), slice_s)
 }
 
 /// 100/s for 10 s, with promises.

@@ -100,6 +100,8 @@ fn one_attack(text: &mut String, attack: &AttackReport, style: Style) {
         requests(text, &attack.requests, style);
     }
     curve(text, attack, style);
+    resources(text, attack, style);
+    manifests(text, attack, style);
 }
 
 /// Names with their counts, commonest first: `503 × 12, 500 × 3`.
@@ -206,6 +208,57 @@ fn curve(text: &mut String, attack: &AttackReport, style: Style) {
             (Some(Outcome::NoEvidence), _) => "no evidence".to_owned(),
         };
         let _ = writeln!(text, "{}{came_of_it}", if came_of_it.is_empty() { "" } else { "  " });
+    }
+}
+
+/// One row a metric: how much of it was used.
+fn resources(text: &mut String, attack: &AttackReport, style: Style) {
+    if attack.resources.is_empty() {
+        return;
+    }
+    let width = attack.resources.iter().map(|of| of.name.chars().count()).max().unwrap_or(0).clamp(8, 40);
+    let header = format!("{:width$}{:>12}{:>12}{:>12}{:>10}", "resource", "mean", "max", "full", "readings");
+    let _ = writeln!(text, "\n  {}", style.dim(&header));
+    for of in &attack.resources {
+        let amount = |value: Option<f64>| amount(of.metric.as_deref(), value);
+        let _ = write!(
+            text,
+            "  {:width$}{:>12}{:>12}{:>12}{:>10}",
+            of.name,
+            amount(of.mean),
+            amount(of.max),
+            amount(of.capacity),
+            grouped(of.readings)
+        );
+        let missed =
+            of.why.as_ref().map_or(String::new(), |why| format!("  {} missed: {why}", grouped(of.missed)));
+        let _ = writeln!(text, "{missed}");
+    }
+}
+
+/// An amount in its metric's unit.
+fn amount(metric: Option<&str>, value: Option<f64>) -> String {
+    match (metric, value) {
+        (_, None) => "–".to_owned(),
+        (Some("memory"), Some(value)) if value >= 1024.0 => format!("{:.1} MiB", value / 1024.0 / 1024.0),
+        (_, Some(value)) if value >= 1000.0 => format!("{value:.0}"),
+        (_, Some(value)) => format!("{value:.2}"),
+    }
+}
+
+/// What to scale by, ready to be pasted.
+fn manifests(text: &mut String, attack: &AttackReport, style: Style) {
+    let Some(scaling) = &attack.autoscaling else { return };
+    if let Some(policy) = &scaling.target_tracking {
+        let title = "target tracking, for aws application-autoscaling put-scaling-policy --cli-input-json";
+        let _ = writeln!(text, "\n  {}", style.dim(title));
+        // It is a tree of texts and numbers.
+        let policy = serde_json::to_string_pretty(policy).unwrap_or_default();
+        let _ = writeln!(text, "{policy}");
+    }
+    if let Some(hpa) = &scaling.hpa {
+        let _ = writeln!(text, "\n  {}", style.dim("HorizontalPodAutoscaler, for kubectl apply --filename"));
+        let _ = writeln!(text, "{}", hpa.trim_end());
     }
 }
 

@@ -90,12 +90,8 @@ impl CloudWatchMetrics {
             .build()
             .map_err(|error| broken(&error))?
             .into();
-        let signable = SignableRequest::new(
-            "POST",
-            &url,
-            HEADERS.into_iter(),
-            SignableBody::Bytes(body.as_bytes()),
-        );
+        let signable =
+            SignableRequest::new("POST", &url, HEADERS.into_iter(), SignableBody::Bytes(body.as_bytes()));
         let signable = signable.map_err(|error| broken(&error))?;
         let (signature, _) = sign(signable, &params).map_err(|error| broken(&error))?.into_parts();
         let mut request = self.client().await?.post(&url).body(body);
@@ -246,8 +242,8 @@ mod tests {
         let answer = json!({ "MetricDataResults": [
             { "Timestamps": [1_795_946_400.0, "2026-11-29T10:01:00Z"], "Values": [12.5, 13] },
         ]});
-        let expected =
-            [("2026-11-29T10:00:00Z", 12.5), ("2026-11-29T10:01:00Z", 13.0)].map(|(at, value)| (at.parse().unwrap(), value));
+        let expected = [("2026-11-29T10:00:00Z", 12.5), ("2026-11-29T10:01:00Z", 13.0)]
+            .map(|(at, value)| (at.parse().unwrap(), value));
         assert_eq!(points(&answer).unwrap(), expected);
         assert!(points(&json!({ "Error": "no" })).is_err());
         assert!(points(&json!({ "MetricDataResults": [{ "Timestamps": [true], "Values": [1] }] })).is_err());

@@ -11,7 +11,12 @@ use crate::ports::{Metrics, Query};
 pub struct NoMetrics;
 
 impl Metrics for NoMetrics {
-    async fn read(&self, query: &Query, _: Timestamp, _: Timestamp) -> Result<Vec<(Timestamp, f64)>, TaskError> {
+    async fn read(
+        &self,
+        query: &Query,
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Result<Vec<(Timestamp, f64)>, TaskError> {
         let Query { metric, .. } = query;
         Err(TaskError::BadConfig(format!("this machine has no CloudWatch to read {} of", metric.metric)))
     }

@@ -1,0 +1,179 @@
+//! What a report says of resources, against arithmetic done by hand.
+//!
+//! Steps of 100, 200, 300, 400 and 500/s, 10 s each, all answered in 10 ms, on a target
+//! whose resources are formulas; they are read every second.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(clippy::float_cmp, reason = "what was read comes out exactly as it went in")]
+
+mod common;
+
+use std::time::Duration;
+
+use deathstar_statemachine::ids::SliceId;
+use deathstar_statemachine::plan::Plan;
+use deathstar_statemachine::regression::{Bottleneck, Effect, LeakVerdict};
+use deathstar_statemachine::report::{AttackReport, Merge, Phase, Report, Round, SliceEnd};
+use deathstar_statemachine::resources::{Metric, Miss, Place, Reading};
+use deathstar_statemachine::scaling;
+use deathstar_statemachine::window::{Outcome, Series, Tally, Timing, Window};
+
+const S: u64 = 1_000_000;
+const MIB: f64 = 1024.0 * 1024.0;
+const STEPS: &str = "steps: { rates: [100/s, 200/s, 300/s, 400/s, 500/s], each: 10s }";
+
+fn plan(load: &str, more: &str) -> Plan {
+    common::plan_of(
+        &format!(
+            "name: test\nworkers: 1\nattacks:\n  - name: home\n    url: http://127.0.0.1:1/\n    load: {{ {load} }}\n    resources: [{{ pid: 7 }}, {{ prometheus: 'http://127.0.0.1:1/', name: second }}]\n{more}"
+        ),
+        600,
+    )
+}
+
+fn reading(resource: u32, at: u64, metric: Metric, value: f64, capacity: Option<f64>) -> Reading {
+    Reading { place: Place { attack: 0, resource }, at, metric, value, capacity }
+}
+
+/// A report of a run in which `due` requests were due in each second, answered in so many
+/// milliseconds, and this was read at its end.
+fn report(
+    plan: &Plan,
+    due: impl Fn(u64) -> (u64, u64),
+    read: impl Fn(u64) -> (Vec<Reading>, Vec<Miss>),
+) -> Report {
+    let until = plan.load_end();
+    let t0 = "2026-01-01T00:00:01Z".parse().unwrap();
+    let round = Round { number: 0, from: 0, until, t0, slices: 1, judged: true, step: None, outcome: None };
+    let mut merge = Merge::new(plan, vec![round]);
+    let id = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice: 0 };
+    merge.end(&id, &SliceEnd { until, totals: vec![] });
+    for second in 0..until / S {
+        let (count, millis) = due(second);
+        let mut tally = Tally::window();
+        tally.scheduled = count;
+        let (zero, done) = (Duration::ZERO, Duration::from_millis(millis));
+        let timing = Timing { intended: zero, sent: zero, done };
+        (0..count).for_each(|_| tally.record(Outcome::Completed { status: 200 }, &timing, true));
+        let (readings, misses) = read((second + 1) * S);
+        let series = vec![Series { attack: 0, request: 0, tally }];
+        merge.window(&id, &Window { series, readings, misses, ..Window::empty(second * S, S) });
+    }
+    merge.report(None, None, 0, Phase::Over)
+}
+
+/// The rate of the step in which a second ends.
+fn rate_at(at: u64) -> f64 {
+    ((at - 1) / (10 * S) + 1) as f64 * 100.0
+}
+
+fn stepped(read: impl Fn(u64) -> (Vec<Reading>, Vec<Miss>)) -> AttackReport {
+    report(&plan(STEPS, ""), |second| ((second / 10 + 1) * 100, 10), read).attacks.remove(0)
+}
+
+fn answer<'a>(report: &'a Report, about: &str) -> &'a str {
+    let answer = report.answers.iter().find(|answer| answer.question.contains(about));
+    &answer.unwrap_or_else(|| panic!("{about}: {:#?}", report.answers)).answer
+}
+
+#[test]
+fn each_step_is_the_mean_of_what_was_read_wholly_in_it() {
+    // Half a processor and a thousandth for each request per second: two at 1,500/s. A
+    // reading at the end of a step is still of that step.
+    let cpu = |at: u64| reading(0, at, Metric::Cpu, 0.5 + rate_at(at) / 1000.0, Some(2.0));
+    let attack = stepped(|at| {
+        let is_read = at % (5 * S) == 0;
+        (if is_read { vec![reading(0, at, Metric::Cpu, rate_at(at), Some(500.0))] } else { vec![] }, vec![])
+    });
+    assert_eq!(attack.binding_resource.unwrap().verdict, Bottleneck::NoEvidence);
+    let trend = attack.resources[0].trend.as_ref().unwrap();
+    assert!(trend.reason.as_deref().unwrap().contains("0 of 5 steps have 3 samples"), "{trend:?}");
+}
+
+#[test]
+fn two_sources_of_one_metric_are_told_apart_and_misses_are_counted() {
+    let plan = plan(STEPS, "");
+    let report = report(
+        &plan,
+        |second| ((second / 10 + 1) * 100, 10),
+        |at| {
+            let cpu = |resource, each| reading(resource, at, Metric::Cpu, rate_at(at) * each, Some(1.0));
+            let place = Place { attack: 0, resource: 1 };
+            let miss = Miss { place, at, why: format!("refused at {at}") };
+            (vec![cpu(0, 0.0019), cpu(1, 0.001)], if at > 40 * S { vec![miss] } else { vec![] })
+        },
+    );
+    let names: Vec<&str> =
+        report.attacks[0].resources.iter().map(|resource| resource.name.as_str()).collect();
+    assert_eq!(names, ["pid 7 cpu", "second cpu"]);
+    let second = &report.attacks[0].resources[1];
+    assert_eq!((second.missed, second.why.as_deref()), (10, Some("refused at 50000000")));
+    // 0.19 % of a processor for each request per second: full at 526/s, 95 % at 500/s.
+    assert_eq!(
+        answer(&report, "How does load affect"),
+        "pid 7 cpu is full first: +0.1900 %/(req/s), full at 526/s."
+    );
+}
+
+#[test]
+fn a_hold_says_what_leaks() {
+    // 6 MiB in every second, from 100 MiB: 21,600 MiB an hour, and 1,000 MiB are full
+    // (1,000 − 460) ÷ 21,600 hours after a minute.
+    let plan = plan("constant: { rate: 300/s, for: 60s }", "");
+    let read = |grows: f64| {
+        move |at: u64| {
+            let seconds = at as f64 / S as f64;
+            let memory = reading(0, at, Metric::Memory, (100.0 + grows * seconds) * MIB, Some(1000.0 * MIB));
+            (vec![memory, reading(0, at, Metric::Cpu, seconds, Some(2.0))], vec![])
+        }
+    };
+    let leaking = report(&plan, |_| (300, 10), read(6.0));
+    let leak = leaking.attacks[0].resources[1].leak.clone().unwrap();
+    assert_eq!(leak.verdict, LeakVerdict::Leaks);
+    assert!((leak.per_hour.unwrap() / MIB - 21_600.0).abs() < 1.0);
+    assert!((leak.hours_to_exhaustion.unwrap() - 0.0257).abs() < 0.001, "{leak:?}");
+    assert_eq!(answer(&leaking, "leak"), "memory keeps growing.");
+    assert_eq!(leaking.attacks[0].resources[0].leak, None, "a busy processor is no leak");
+    let steady = report(&plan, |_| (300, 10), read(0.0));
+    assert_eq!(answer(&steady, "leak"), "No steady growth shows.");
+    let unread = report(&plan, |_| (300, 10), |_| (vec![], vec![]));
+    assert!(unread.answers.iter().all(|answer| !answer.question.contains("leak")), "{:?}", unread.answers);
+}
+
+#[test]
+fn a_level_to_scale_at_comes_with_its_arithmetic() {
+    let more = "    autoscaling: { peak: 2000/s, scale_out_delay: 30s, minimum_fleet: 2, climb: 10m }\n";
+    // Beyond 400/s response time doubles with every step: the knee is there.
+    let load = "steps: { rates: [100/s, 200/s, 300/s, 400/s, 500/s, 600/s], each: 10s }";
+    let plan = plan(load, more);
+    let took = |second: u64| [10, 10, 11, 12, 40, 160][usize::try_from(second / 10).unwrap()];
+    let report = report(
+        &plan,
+        |second| ((second / 10 + 1) * 100, took(second)),
+        |at| (vec![reading(0, at, Metric::Cpu, rate_at(at) / 600.0, Some(1.0))], vec![]),
+    );
+    let scaling = report.attacks[0].autoscaling.as_ref().unwrap();
+    // 400/s each at the knee; 2,000/s in 10 min are 3.33/s every second, 100/s in 30 s:
+    // two instances begin at 800 − 100 = 700/s, 350/s each, where cpu is at 58.3 %.
+    assert_eq!(scaling.verdict, scaling::Verdict::ScaleAt, "{scaling:?}");
+    assert_eq!((scaling.utilisation, scaling.rate_per_instance), (Some(0.58), Some(350.0)));
+    assert_eq!((scaling.minimum_fleet, scaling.maximum_fleet), (Some(2), Some(6)));
+    assert_eq!(answer(&report, "scale out"), "At 58 % of cpu, 350/s an instance, with 2 to 6 instances.");
+}
+
+#[test]
+fn an_autoscaler_shows_how_long_it_took() {
+    let load = "burst: { base: 10/s, peak: 100/s, warm: 10s, spike: 10s, recover: 10s, times: 2 }";
+    let report = report(
+        &plan(load, ""),
+        |second| (if second % 20 < 10 { 10 } else { 100 }, 10),
+        |at| {
+            // A third instance 7 s after the first peak began; none after the second.
+            let instances = if at >= 17 * S { 3.0 } else { 2.0 };
+            (vec![reading(0, at, Metric::Instances, instances, None)], vec![])
+        },
+    );
+    let bursts = &report.attacks[0].bursts;
+    let after: Vec<Option<f64>> = bursts.iter().map(|burst| burst.scaled_out_s).collect();
+    assert_eq!(after, [Some(7.0), None]);
+}
