@@ -18,7 +18,7 @@ use deathstar_statemachine::units::Rate;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const EXAMPLES: [(&str, &str); 7] = [
+const EXAMPLES: [(&str, &str); 8] = [
     ("quickstart", include_str!("../../client/examples/quickstart.yaml")),
     ("checkout", include_str!("../../client/examples/checkout.yaml")),
     ("users", include_str!("../../client/examples/users.yaml")),
@@ -26,6 +26,7 @@ const EXAMPLES: [(&str, &str); 7] = [
     ("secrets", include_str!("../../client/examples/secrets.yaml")),
     ("burst", include_str!("../../client/examples/burst.yaml")),
     ("capacity", include_str!("../../client/examples/capacity.yaml")),
+    ("resources", include_str!("../../client/examples/resources.yaml")),
 ];
 
 fn no_files(file: &str) -> Result<Vec<u8>, String> {
