@@ -8,6 +8,7 @@
 //!
 //! - [`TargetArgs`] are its knobs, [`TargetConfig`] the same, checked;
 //! - `queue` is the model: who departs when, in virtual time, without I/O;
+//!   `retries` has impatient callers in front of it;
 //! - `draw` has the seeded service times and errors, `clock` real time;
 //! - `http` answers requests, `listener` owns sockets, `metrics` counts.
 //!
@@ -32,8 +33,11 @@ mod http;
 mod listener;
 mod metrics;
 mod queue;
+mod retries;
 
-pub use args::{Distribution, InvalidTarget, MAX_BODY, MAX_SERVERS, TargetArgs, TargetConfig, parse_size};
+pub use args::{
+    Distribution, InvalidTarget, MAX_BODY, MAX_RETRIES, MAX_SERVERS, TargetArgs, TargetConfig, parse_size,
+};
 pub use draw::{ErrorRatio, ErrorRatioError};
 pub use metrics::Counts;
 
@@ -160,18 +164,7 @@ pub async fn serve(
     say(err, &format!("{description}; metrics at /metrics\n"));
     shutdown.await;
     let counts = target.stop().await;
-    let group = |n: u64| args::grouped(&n.to_string());
-    say(
-        err,
-        &format!(
-            "stopped; requests: {} received, {} ok, {} errors, {} rejected, {} abandoned\n",
-            group(counts.received),
-            group(counts.ok),
-            group(counts.failed),
-            group(counts.rejected),
-            group(counts.abandoned)
-        ),
-    );
+    say(err, &format!("stopped; requests: {counts}\n"));
     Ok(counts)
 }
 

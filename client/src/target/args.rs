@@ -11,12 +11,15 @@ use thiserror::Error;
 
 use super::draw::{ErrorRatio, ServiceTimes, nanos};
 use super::queue::{Queue, Stalls};
+use super::retries::{Callers, Impatience};
 
 /// The most servers a target may have.
 pub const MAX_SERVERS: u32 = 1_000_000;
 /// The largest response body, in bytes: 1 TiB. Bodies are streamed from one
 /// shared piece, so their size costs no memory.
 pub const MAX_BODY: u64 = 1 << 40;
+/// The most times that an impatient caller may repeat a request.
+pub const MAX_RETRIES: u32 = 100;
 
 // Where these are flattened or a subcommand's arguments, clap shows this text.
 /// Serve HTTP on 127.0.0.1 with a capacity known exactly, and stalls and errors on cue
@@ -67,6 +70,25 @@ pub struct TargetArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "stall")]
     pub every: Option<Duration>,
 
+    /// How often a caller that lost its --patience sends the same request again; 0 to 100
+    ///
+    /// Makes the target metastable: between capacity ÷ (1 + retries) and capacity it is well for ever,
+    /// until a burst makes requests wait longer than the patience. From then on each costs 1 + retries
+    /// services, base·(1 + retries) > capacity > base, and it never recovers until the load is taken away.
+    /// A --queue too short to wait that long in protects it: whoever is refused does not come again.
+    /// Retries come from the target itself, not over the network. `--servers 1 --service 10ms
+    /// --patience 200ms --retries 2` bears 60 requests per second until a burst of 100 comes.
+    #[arg(long, value_name = "N", requires = "patience")]
+    pub retries: Option<u32>,
+
+    /// How long a request may wait for a server, such as 200ms, before its caller gives up: it is answered 504
+    ///
+    /// The answer comes when the patience is over. The request keeps its place and takes its server's
+    /// time for nobody, and so do its --retries, each with the same patience and cost. Only the wait
+    /// counts, not the service.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "retries")]
+    pub patience: Option<Duration>,
+
     /// Share of served requests answered with status 500, such as 1% or 0.5%
     ///
     /// Exact: of any number of requests served so far the share has failed, rounded to a whole
@@ -91,6 +113,8 @@ impl Default for TargetArgs {
             queue: None,
             stall: None,
             every: None,
+            retries: None,
+            patience: None,
             errors: ErrorRatio::NONE,
             body: 1024,
         }
@@ -174,6 +198,8 @@ pub struct TargetConfig {
     servers: NonZeroU32,
     queue: Option<u64>,
     stalls: Option<(Duration, Duration)>,
+    /// How often callers retry, and after how long a wait.
+    retries: Option<(u32, Duration)>,
     errors: ErrorRatio,
     body: u64,
 }
@@ -225,6 +251,26 @@ impl TryFrom<TargetArgs> for TargetConfig {
                 Some((stall, every))
             }
         };
+        let retries = match (args.retries, args.patience) {
+            (None, None) => None,
+            (Some(retries), None) => {
+                problems.push(format!("--retries {retries} needs --patience"));
+                None
+            }
+            (None, Some(patience)) => {
+                problems.push(format!("--patience {} needs --retries", display_duration(patience)));
+                None
+            }
+            (Some(retries), Some(patience)) => {
+                if retries > MAX_RETRIES {
+                    problems.push(format!("--retries {retries} is out of range; use 0 to {MAX_RETRIES}"));
+                }
+                if patience.is_zero() {
+                    problems.push("--patience 0s waits for nothing; use more than 0s".to_owned());
+                }
+                Some((retries, patience))
+            }
+        };
         if args.body > MAX_BODY {
             problems.push(format!("--body of {} bytes is too large; the limit is 1TiB", args.body));
         }
@@ -235,6 +281,7 @@ impl TryFrom<TargetArgs> for TargetConfig {
                 servers,
                 queue: args.queue,
                 stalls,
+                retries,
                 errors: args.errors,
                 body: args.body,
             }),
@@ -276,9 +323,11 @@ impl TargetConfig {
         self.body
     }
 
-    pub(super) fn new_queue(&self) -> Queue {
+    pub(super) fn new_callers(&self) -> Callers {
         let stalls = self.stalls.map(|(stall, every)| Stalls { length: nanos(stall), every: nanos(every) });
-        Queue::new(self.servers.get(), self.queue, stalls)
+        let impatience =
+            self.retries.map(|(retries, patience)| Impatience { patience: nanos(patience), retries });
+        Callers::new(Queue::new(self.servers.get(), self.queue, stalls), impatience)
     }
 }
 
@@ -292,14 +341,10 @@ impl fmt::Display for TargetConfig {
         match self.capacity_per_second() {
             None => write!(f, "capacity unbounded: service takes no time")?,
             Some(capacity) => {
-                let decimals = if capacity < 100.0 { 2 } else { 0 };
-                let exact = format!("{capacity:.decimals$}");
-                let exact =
-                    if decimals > 0 { exact.trim_end_matches('0').trim_end_matches('.') } else { &exact };
                 write!(
                     f,
-                    "capacity {}/s = {servers} ÷ {}",
-                    grouped(exact),
+                    "capacity {} = {servers} ÷ {}",
+                    per_second(capacity),
                     display_duration(self.times.mean)
                 )?;
                 if self.times.distribution != Distribution::Constant {
@@ -313,11 +358,30 @@ impl fmt::Display for TargetConfig {
         if let Some(bound) = self.queue {
             write!(f, ", at most {} waiting, then 503", grouped(&bound.to_string()))?;
         }
+        if let Some((retries, patience)) = self.retries {
+            write!(f, ", callers give up after {} and ", display_duration(patience))?;
+            match retries {
+                0 => f.write_str("do not retry")?,
+                1 => f.write_str("retry once")?,
+                n => write!(f, "retry {n} times")?,
+            }
+            if let Some(capacity) = self.capacity_per_second().filter(|_| retries > 0) {
+                write!(f, " (metastable above {})", per_second(capacity / (1.0 + f64::from(retries))))?;
+            }
+        }
         if self.errors != ErrorRatio::NONE {
             write!(f, ", {} answered 500", self.errors)?;
         }
         write!(f, ", body {} B", grouped(&self.body.to_string()))
     }
+}
+
+/// A rate with two decimals where it is small: `1,600/s`, `33.33/s`.
+fn per_second(rate: f64) -> String {
+    let decimals = if rate < 100.0 { 2 } else { 0 };
+    let exact = format!("{rate:.decimals$}");
+    let exact = if decimals > 0 { exact.trim_end_matches('0').trim_end_matches('.') } else { &exact };
+    format!("{}/s", grouped(exact))
 }
 
 /// `1234567.5` as `1,234,567.5`.
@@ -363,7 +427,7 @@ mod tests {
     fn every_knob_is_read() {
         let args = parse(
             "--port 8080 --service 5ms --distribution lognormal --seed 9 --servers 8 --queue 100 \
-             --stall 500ms --every 5s --errors 1% --body 64MiB",
+             --stall 500ms --every 5s --retries 2 --patience 200ms --errors 1% --body 64MiB",
         );
         assert_eq!(
             args.unwrap(),
@@ -376,6 +440,8 @@ mod tests {
                 queue: Some(100),
                 stall: Some(Duration::from_millis(500)),
                 every: Some(Duration::from_secs(5)),
+                retries: Some(2),
+                patience: Some(Duration::from_millis(200)),
                 errors: "1%".parse().unwrap(),
                 body: 64 << 20,
             }
@@ -383,10 +449,17 @@ mod tests {
     }
 
     #[test]
-    fn stall_and_every_need_each_other() {
-        for words in
-            ["--stall 1s", "--every 1s", "--errors 0.01", "--body 1ms", "--service 5", "--servers -1"]
-        {
+    fn some_knobs_need_each_other() {
+        for words in [
+            "--stall 1s",
+            "--every 1s",
+            "--retries 1",
+            "--patience 1s",
+            "--errors 0.01",
+            "--body 1ms",
+            "--service 5",
+            "--servers -1",
+        ] {
             assert!(parse(words).is_err(), "{words}");
         }
     }
@@ -397,6 +470,8 @@ mod tests {
             servers: 0,
             stall: Some(Duration::from_secs(5)),
             every: Some(Duration::from_secs(5)),
+            retries: Some(101),
+            patience: Some(Duration::ZERO),
             body: MAX_BODY + 1,
             ..TargetArgs::default()
         };
@@ -406,11 +481,15 @@ mod tests {
             [
                 "--servers 0 is out of range; use 1 to 1000000",
                 "--every 5s leaves no time to serve; it must be longer than --stall 5s",
+                "--retries 101 is out of range; use 0 to 100",
+                "--patience 0s waits for nothing; use more than 0s",
                 "--body of 1099511627777 bytes is too large; the limit is 1TiB",
             ]
         );
         let alone = TargetArgs { stall: Some(Duration::from_secs(1)), ..TargetArgs::default() };
         assert_eq!(TargetConfig::try_from(alone).unwrap_err().to_string(), "--stall 1s needs --every");
+        let alone = TargetArgs { retries: Some(1), ..TargetArgs::default() };
+        assert_eq!(TargetConfig::try_from(alone).unwrap_err().to_string(), "--retries 1 needs --patience");
         assert!(config("--stall 0s --every 5s").is_err());
         assert!(config("--servers 1000001").is_err());
     }
@@ -452,6 +531,12 @@ mod tests {
                 "--servers 1 --service 500ms --distribution exponential",
                 Some(2.0),
                 "capacity 2/s = 1 server ÷ 500ms (exponential with this mean, seed 1), body 1,024 B",
+            ),
+            (
+                "--servers 1 --service 10ms --retries 2 --patience 200ms",
+                Some(100.0),
+                "capacity 100/s = 1 server ÷ 10ms, callers give up after 200ms and retry 2 times \
+                 (metastable above 33.33/s), body 1,024 B",
             ),
             ("--service 0s", None, "capacity unbounded: service takes no time, body 1,024 B"),
         ] {

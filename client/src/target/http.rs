@@ -17,7 +17,7 @@ use super::args::TargetConfig;
 use super::clock::{Alarm, Clock};
 use super::draw::ServiceTimes;
 use super::metrics::{self, Counters, Counts, Snapshot};
-use super::queue::{Admission, Nanos, Queue};
+use super::retries::{Callers, Outcome};
 
 /// Bodies are repetitions of this, straight from the program's read-only
 /// memory: no size of body costs memory, and most take one write.
@@ -39,14 +39,14 @@ pub(super) struct Service {
 
 /// What must be decided in order of arrival.
 struct Desk {
-    queue: Queue,
+    callers: Callers,
     /// Jobs admitted so far, which is the number of the next one.
     admitted: u64,
 }
 
 impl Service {
     pub(super) fn new(config: TargetConfig, clock: Clock, alarm: Alarm) -> Self {
-        let desk = Mutex::new(Desk { queue: config.new_queue(), admitted: 0 });
+        let desk = Mutex::new(Desk { callers: config.new_callers(), admitted: 0 });
         Self { times: config.times(), config, clock, alarm, counters: Counters::default(), desk }
     }
 
@@ -75,17 +75,26 @@ impl Service {
         }
         self.counters.received.fetch_add(1, Relaxed);
         let unanswered = Unanswered(Some(&self.counters));
-        let Some((job, departs)) = self.admit() else {
-            unanswered.answered();
-            self.counters.rejected.fetch_add(1, Relaxed);
-            let reply = Reply::text("the queue is full\n").counted(&self);
-            return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
+        let (job, outcome) = self.admit();
+        let until = match outcome {
+            Outcome::Served { departs: until } | Outcome::GivenUp { at: until } => until,
+            Outcome::Rejected => {
+                unanswered.answered();
+                self.counters.rejected.fetch_add(1, Relaxed);
+                let reply = Reply::text("the queue is full\n").counted(&self);
+                return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
+            }
         };
-        if !self.alarm.sleep_until(departs).await {
+        if !self.alarm.sleep_until(until).await {
             // The target stopped, its connections with it: nobody reads this.
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, Reply::text("stopped\n"), head_only);
         }
         unanswered.answered();
+        if matches!(outcome, Outcome::GivenUp { .. }) {
+            self.counters.given_up.fetch_add(1, Relaxed);
+            let reply = Reply::text("the caller's patience ran out\n").counted(&self);
+            return respond(StatusCode::GATEWAY_TIMEOUT, TEXT, reply, head_only);
+        }
         if self.config.fails(job) {
             self.counters.failed.fetch_add(1, Relaxed);
             let reply = Reply::text("an error, as asked\n").counted(&self);
@@ -105,31 +114,30 @@ impl Service {
         Ok(())
     }
 
-    /// The number of the job and when it departs, or nothing if it is rejected.
-    fn admit(&self) -> Option<(u64, Nanos)> {
+    /// The number of the job, if it is admitted, and what becomes of it.
+    fn admit(&self) -> (u64, Outcome) {
         let mut desk = self.desk();
         // Read with the desk locked, so that the queue's time never goes back.
         let now = self.clock.now();
         let job = desk.admitted;
-        match desk.queue.arrive(now, self.times.of(job)) {
-            Admission::Admitted { departs } => {
-                desk.admitted += 1;
-                Some((job, departs))
-            }
-            Admission::Rejected => None,
+        let outcome = desk.callers.arrive(now, self.times.of(job));
+        if outcome != Outcome::Rejected {
+            desk.admitted += 1;
         }
+        (job, outcome)
     }
 
     fn metrics(&self) -> String {
-        let (now, waiting, in_service) = {
-            let mut desk = self.desk();
+        let (now, waiting, in_service, retried) = {
+            let callers = &mut self.desk().callers;
             let now = self.clock.now();
-            (now, desk.queue.waiting(now), desk.queue.in_service(now))
+            (now, callers.waiting(now), callers.in_service(now), callers.retried(now))
         };
         metrics::page(&Snapshot {
             counts: self.counts(),
             waiting,
             in_service,
+            retried,
             servers: self.config.servers(),
             capacity_per_second: self.config.capacity_per_second().unwrap_or(f64::INFINITY),
             connections: self.counters.connections.load(Relaxed),
