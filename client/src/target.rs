@@ -12,7 +12,8 @@
 //! - `draw` has the seeded service times and errors, `clock` real time;
 //! - `http` answers requests, `listener` owns sockets, `metrics` counts.
 //!
-//! It burns no CPU and holds no memory on purpose; it only lets time pass.
+//! By itself it only lets time pass. What it uses up beyond that it does on
+//! request: `burn` CPU time, `leak` memory, `files` descriptors.
 
 use std::future::Future;
 use std::io::{self, Write};
@@ -27,16 +28,20 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 mod args;
+mod burn;
 mod clock;
 mod draw;
+mod files;
 mod http;
+mod leak;
 mod listener;
 mod metrics;
 mod queue;
 mod retries;
 
 pub use args::{
-    Distribution, InvalidTarget, MAX_BODY, MAX_RETRIES, MAX_SERVERS, TargetArgs, TargetConfig, parse_size,
+    Distribution, InvalidTarget, MAX_BODY, MAX_HELD_FILES, MAX_RETRIES, MAX_SERVERS, TargetArgs,
+    TargetConfig, parse_size,
 };
 pub use draw::{ErrorRatio, ErrorRatioError};
 pub use metrics::Counts;
@@ -98,7 +103,7 @@ impl Target {
         let port = config.port();
         let (socket, address) = listener::bind(port).map_err(|source| TargetError::Bind { port, source })?;
         let clock = clock::Clock::start();
-        let service = Arc::new(Service::new(config, clock, clock::Alarm::new(clock)?));
+        let service = Arc::new(Service::new(config, clock, clock::Alarm::new(clock)?)?);
         let (stop, stopped) = oneshot::channel();
         let alarm = tokio::spawn({
             let service = Arc::clone(&service);
@@ -138,7 +143,7 @@ impl Drop for Target {
             listener.abort();
         }
         self.alarm.abort();
-        self.service.alarm.close();
+        self.service.close();
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -10,6 +11,7 @@ use deathstar_statemachine::units::{UnitError, display_duration, parse_duration}
 use thiserror::Error;
 
 use super::draw::{ErrorRatio, ServiceTimes, nanos};
+use super::leak;
 use super::queue::{Queue, Stalls};
 use super::retries::{Callers, Impatience};
 
@@ -20,6 +22,8 @@ pub const MAX_SERVERS: u32 = 1_000_000;
 pub const MAX_BODY: u64 = 1 << 40;
 /// The most times that an impatient caller may repeat a request.
 pub const MAX_RETRIES: u32 = 100;
+/// The most descriptors that a request may hold.
+pub const MAX_HELD_FILES: u32 = 10_000;
 
 // Where these are flattened or a subcommand's arguments, clap shows this text.
 /// Serve HTTP on 127.0.0.1 with a capacity known exactly, and stalls and errors on cue
@@ -89,6 +93,30 @@ pub struct TargetArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "retries")]
     pub patience: Option<Duration>,
 
+    /// CPU time that each request burns, such as 2ms, after its --service has passed; 0s burns none
+    ///
+    /// Truly burnt, by as many threads as --servers or, if fewer, this machine's CPUs, in the order in
+    /// which requests leave the servers. Capacity is the lesser of servers ÷ service and CPUs ÷ burn:
+    /// on 4 CPUs `--service 0s --burn 2ms` serves 2,000 requests per second, less what HTTP itself and
+    /// other programs take. --queue bounds those that wait for a CPU, too. --stall freezes no burning.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub burn: Duration,
+
+    /// Memory kept for ever for every 1,000 requests served, such as 10MiB; at most 4GiB; 0 keeps none
+    ///
+    /// Grows a little with each request, and is written to, so that resident memory grows with it. At
+    /// 4GiB in all it stops. Freed when the target stops.
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub leak: u64,
+
+    /// File descriptors that each request holds from its arrival until its answer; 0 to 10000
+    ///
+    /// With a connection for each request in flight these are in flight × (N + 1) descriptors. A request
+    /// that finds too few left is answered 503 at once, and connections wait to be accepted until there
+    /// are some. `ulimit -n 1000; deathstar target --hold-files 9 --service 1s` runs out near 97 in flight.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub hold_files: u32,
+
     /// Share of served requests answered with status 500, such as 1% or 0.5%
     ///
     /// Exact: of any number of requests served so far the share has failed, rounded to a whole
@@ -115,6 +143,9 @@ impl Default for TargetArgs {
             every: None,
             retries: None,
             patience: None,
+            burn: Duration::ZERO,
+            leak: 0,
+            hold_files: 0,
             errors: ErrorRatio::NONE,
             body: 1024,
         }
@@ -200,6 +231,13 @@ pub struct TargetConfig {
     stalls: Option<(Duration, Duration)>,
     /// How often callers retry, and after how long a wait.
     retries: Option<(u32, Duration)>,
+    /// CPU time burnt for each request.
+    burn: Duration,
+    /// How many requests can burn at the same time.
+    cpus: NonZeroU32,
+    /// Bytes for every 1,000 requests.
+    leak: u64,
+    hold_files: u32,
     errors: ErrorRatio,
     body: u64,
 }
@@ -271,6 +309,20 @@ impl TryFrom<TargetArgs> for TargetConfig {
                 Some((retries, patience))
             }
         };
+        if let Some(patience) = args.patience.filter(|_| !args.burn.is_zero()) {
+            problems.push(format!(
+                "--burn {} cannot go with --patience {}: when a CPU will be free is not known ahead",
+                display_duration(args.burn),
+                display_duration(patience)
+            ));
+        }
+        if args.leak > leak::LIMIT {
+            problems.push(format!("--leak of {} bytes is too large; the limit is 4GiB", args.leak));
+        }
+        if args.hold_files > MAX_HELD_FILES {
+            problems
+                .push(format!("--hold-files {} is too many; the limit is {MAX_HELD_FILES}", args.hold_files));
+        }
         if args.body > MAX_BODY {
             problems.push(format!("--body of {} bytes is too large; the limit is 1TiB", args.body));
         }
@@ -282,6 +334,10 @@ impl TryFrom<TargetArgs> for TargetConfig {
                 queue: args.queue,
                 stalls,
                 retries,
+                burn: args.burn,
+                cpus: machine_cpus().min(servers),
+                leak: args.leak,
+                hold_files: args.hold_files,
                 errors: args.errors,
                 body: args.body,
             }),
@@ -292,10 +348,22 @@ impl TryFrom<TargetArgs> for TargetConfig {
 
 impl TargetConfig {
     /// Requests per second that the target can serve for ever: servers ÷ mean
-    /// service time, less the share of time in which it is stalled. `None`
-    /// when service takes no time, and only the machine sets a limit.
+    /// service time, less the share of time in which it is stalled, or CPUs ÷
+    /// CPU time burnt, whichever is less. `None` when neither takes any time,
+    /// and only the rest of the machine sets a limit.
     #[must_use]
     pub fn capacity_per_second(&self) -> Option<f64> {
+        match (self.served_per_second(), self.burnt_per_second()) {
+            (Some(served), Some(burnt)) => Some(served.min(burnt)),
+            (served, burnt) => served.or(burnt),
+        }
+    }
+
+    fn burnt_per_second(&self) -> Option<f64> {
+        (!self.burn.is_zero()).then(|| f64::from(self.cpus.get()) / self.burn.as_secs_f64())
+    }
+
+    fn served_per_second(&self) -> Option<f64> {
         if self.times.mean.is_zero() {
             return None;
         }
@@ -309,6 +377,23 @@ impl TargetConfig {
 
     pub(super) fn servers(&self) -> u32 {
         self.servers.get()
+    }
+
+    pub(super) fn queue(&self) -> Option<u64> {
+        self.queue
+    }
+
+    /// How many threads burn how much CPU time a request, if any.
+    pub(super) fn burn(&self) -> Option<(u32, Duration)> {
+        (!self.burn.is_zero()).then_some((self.cpus.get(), self.burn))
+    }
+
+    pub(super) fn leak(&self) -> u64 {
+        self.leak
+    }
+
+    pub(super) fn hold_files(&self) -> u32 {
+        self.hold_files
     }
 
     pub(super) fn times(&self) -> ServiceTimes {
@@ -334,23 +419,24 @@ impl TargetConfig {
 /// What the target does, for people: `capacity 1,600/s = 8 servers ÷ 5ms …`.
 impl fmt::Display for TargetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers = match self.servers.get() {
-            1 => "1 server".to_owned(),
-            n => format!("{} servers", grouped(&n.to_string())),
-        };
         match self.capacity_per_second() {
-            None => write!(f, "capacity unbounded: service takes no time")?,
-            Some(capacity) => {
-                write!(
-                    f,
-                    "capacity {} = {servers} ÷ {}",
-                    per_second(capacity),
-                    display_duration(self.times.mean)
-                )?;
-                if self.times.distribution != Distribution::Constant {
-                    write!(f, " ({} with this mean, seed {})", self.times.distribution, self.times.seed)?;
-                }
+            None => f.write_str("capacity unbounded: service takes no time")?,
+            Some(capacity) => write!(f, "capacity {} = ", per_second(capacity))?,
+        }
+        let served = self.served_per_second().is_some();
+        let burnt = self.burnt_per_second().is_some();
+        if served && burnt {
+            f.write_str("the lesser of ")?;
+        }
+        if served {
+            write!(f, "{} ÷ {}", counted(self.servers, "server"), display_duration(self.times.mean))?;
+            if self.times.distribution != Distribution::Constant {
+                write!(f, " ({} with this mean, seed {})", self.times.distribution, self.times.seed)?;
             }
+        }
+        if burnt {
+            let and = if served { " and " } else { "" };
+            write!(f, "{and}{} ÷ {} burnt", counted(self.cpus, "CPU"), display_duration(self.burn))?;
         }
         if let Some((stall, every)) = self.stalls {
             write!(f, ", frozen {} in every {}", display_duration(stall), display_duration(every))?;
@@ -369,11 +455,29 @@ impl fmt::Display for TargetConfig {
                 write!(f, " (metastable above {})", per_second(capacity / (1.0 + f64::from(retries))))?;
             }
         }
+        if self.leak > 0 {
+            write!(f, ", leaks {} B per 1,000 requests", grouped(&self.leak.to_string()))?;
+        }
+        if self.hold_files > 0 {
+            write!(f, ", each request holds {} files", grouped(&self.hold_files.to_string()))?;
+        }
         if self.errors != ErrorRatio::NONE {
             write!(f, ", {} answered 500", self.errors)?;
         }
         write!(f, ", body {} B", grouped(&self.body.to_string()))
     }
+}
+
+/// `1 server`, `1,000 servers`.
+fn counted(number: NonZeroU32, what: &str) -> String {
+    let plural = if number.get() == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(&number.to_string()))
+}
+
+/// How many threads can truly run at the same time, as far as is known.
+fn machine_cpus() -> NonZeroU32 {
+    let cpus = available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cpus).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
 }
 
 /// A rate with two decimals where it is small: `1,600/s`, `33.33/s`.
@@ -427,7 +531,8 @@ mod tests {
     fn every_knob_is_read() {
         let args = parse(
             "--port 8080 --service 5ms --distribution lognormal --seed 9 --servers 8 --queue 100 \
-             --stall 500ms --every 5s --retries 2 --patience 200ms --errors 1% --body 64MiB",
+             --stall 500ms --every 5s --retries 2 --patience 200ms --burn 2ms \
+             --leak 10MiB --hold-files 3 --errors 1% --body 64MiB",
         );
         assert_eq!(
             args.unwrap(),
@@ -442,6 +547,9 @@ mod tests {
                 every: Some(Duration::from_secs(5)),
                 retries: Some(2),
                 patience: Some(Duration::from_millis(200)),
+                burn: Duration::from_millis(2),
+                leak: 10 << 20,
+                hold_files: 3,
                 errors: "1%".parse().unwrap(),
                 body: 64 << 20,
             }
@@ -471,7 +579,10 @@ mod tests {
             stall: Some(Duration::from_secs(5)),
             every: Some(Duration::from_secs(5)),
             retries: Some(101),
-            patience: Some(Duration::ZERO),
+            patience: Some(Duration::from_secs(1)),
+            burn: Duration::from_millis(5),
+            leak: (4 << 30) + 1,
+            hold_files: 10_001,
             body: MAX_BODY + 1,
             ..TargetArgs::default()
         };
@@ -482,7 +593,9 @@ mod tests {
                 "--servers 0 is out of range; use 1 to 1000000",
                 "--every 5s leaves no time to serve; it must be longer than --stall 5s",
                 "--retries 101 is out of range; use 0 to 100",
-                "--patience 0s waits for nothing; use more than 0s",
+                "--burn 5ms cannot go with --patience 1s: when a CPU will be free is not known ahead",
+                "--leak of 4294967297 bytes is too large; the limit is 4GiB",
+                "--hold-files 10001 is too many; the limit is 10000",
                 "--body of 1099511627777 bytes is too large; the limit is 1TiB",
             ]
         );
@@ -490,6 +603,10 @@ mod tests {
         assert_eq!(TargetConfig::try_from(alone).unwrap_err().to_string(), "--stall 1s needs --every");
         let alone = TargetArgs { retries: Some(1), ..TargetArgs::default() };
         assert_eq!(TargetConfig::try_from(alone).unwrap_err().to_string(), "--retries 1 needs --patience");
+        assert_eq!(
+            config("--retries 1 --patience 0s").unwrap_err().to_string(),
+            "--patience 0s waits for nothing; use more than 0s"
+        );
         assert!(config("--stall 0s --every 5s").is_err());
         assert!(config("--servers 1000001").is_err());
     }
@@ -538,9 +655,27 @@ mod tests {
                 "capacity 100/s = 1 server ÷ 10ms, callers give up after 200ms and retry 2 times \
                  (metastable above 33.33/s), body 1,024 B",
             ),
+            (
+                "--servers 8 --service 5ms --burn 2ms --leak 10MiB --hold-files 3",
+                Some(1000.0),
+                "capacity 1,000/s = the lesser of 8 servers ÷ 5ms and 2 CPUs ÷ 2ms burnt, \
+                 leaks 10,485,760 B per 1,000 requests, each request holds 3 files, body 1,024 B",
+            ),
+            (
+                "--servers 8 --service 10ms --burn 2ms",
+                Some(800.0),
+                "capacity 800/s = the lesser of 8 servers ÷ 10ms and 2 CPUs ÷ 2ms burnt, body 1,024 B",
+            ),
+            (
+                "--servers 1 --service 0s --burn 2ms",
+                Some(500.0),
+                "capacity 500/s = 1 CPU ÷ 2ms burnt, body 1,024 B",
+            ),
             ("--service 0s", None, "capacity unbounded: service takes no time, body 1,024 B"),
         ] {
-            let config = config(words).unwrap();
+            let mut config = config(words).unwrap();
+            // As on a machine with two CPUs.
+            config.cpus = config.servers.min(NonZeroU32::new(2).unwrap());
             match (config.capacity_per_second(), capacity) {
                 (Some(seen), Some(expected)) => assert!((seen - expected).abs() < 1e-9, "{words}: {seen}"),
                 (seen, expected) => assert_eq!(seen, expected, "{words}"),

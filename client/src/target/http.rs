@@ -2,6 +2,7 @@
 //! `/healthz`. Knows nothing of sockets; `listener` brings the requests.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,9 +15,13 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::args::TargetConfig;
+use super::burn::Burner;
 use super::clock::{Alarm, Clock};
 use super::draw::ServiceTimes;
+use super::files::Files;
+use super::leak::Leak;
 use super::metrics::{self, Counters, Counts, Snapshot};
+use super::queue::Nanos;
 use super::retries::{Callers, Outcome};
 
 /// Bodies are repetitions of this, straight from the program's read-only
@@ -33,6 +38,10 @@ pub(super) struct Service {
     times: ServiceTimes,
     clock: Clock,
     pub(super) alarm: Alarm,
+    /// There is none when requests burn nothing.
+    burner: Option<Burner>,
+    leak: Leak,
+    files: Files,
     pub(super) counters: Counters,
     desk: Mutex<Desk>,
 }
@@ -45,9 +54,29 @@ struct Desk {
 }
 
 impl Service {
-    pub(super) fn new(config: TargetConfig, clock: Clock, alarm: Alarm) -> Self {
+    /// # Errors
+    /// When threads or descriptors that the knobs need are not to be had.
+    pub(super) fn new(config: TargetConfig, clock: Clock, alarm: Alarm) -> io::Result<Self> {
         let desk = Mutex::new(Desk { callers: config.new_callers(), admitted: 0 });
-        Self { times: config.times(), config, clock, alarm, counters: Counters::default(), desk }
+        Ok(Self {
+            times: config.times(),
+            clock,
+            alarm,
+            burner: config.burn().map(|(threads, each)| Burner::start(threads, each)).transpose()?,
+            leak: Leak::new(config.leak()),
+            files: Files::new(config.hold_files())?,
+            counters: Counters::default(),
+            desk,
+            config,
+        })
+    }
+
+    /// Ends all waits and all work, and whoever comes later does not wait.
+    pub(super) fn close(&self) {
+        self.alarm.close();
+        if let Some(burner) = &self.burner {
+            burner.close();
+        }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -75,6 +104,13 @@ impl Service {
         }
         self.counters.received.fetch_add(1, Relaxed);
         let unanswered = Unanswered(Some(&self.counters));
+        // Before it joins the queue: a service that cannot open its files does no work.
+        let Ok(held) = self.files.hold() else {
+            unanswered.answered();
+            self.counters.starved.fetch_add(1, Relaxed);
+            let reply = Reply::text("no file descriptors left\n").counted(&self);
+            return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
+        };
         let (job, outcome) = self.admit();
         let until = match outcome {
             Outcome::Served { departs: until } | Outcome::GivenUp { at: until } => until,
@@ -85,10 +121,13 @@ impl Service {
                 return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
             }
         };
-        if !self.alarm.sleep_until(until).await {
+        self.leak.keep_share_of(job);
+        if !self.work_until(until).await {
             // The target stopped, its connections with it: nobody reads this.
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, Reply::text("stopped\n"), head_only);
         }
+        // Whoever has the answer finds them closed.
+        drop(held);
         unanswered.answered();
         if matches!(outcome, Outcome::GivenUp { .. }) {
             self.counters.given_up.fetch_add(1, Relaxed);
@@ -114,12 +153,34 @@ impl Service {
         Ok(())
     }
 
+    /// Lets the request's time pass, and burns its CPU time then; false if the
+    /// target stopped before.
+    async fn work_until(self: &Arc<Self>, until: Nanos) -> bool {
+        let Some(burner) = &self.burner else { return self.alarm.sleep_until(until).await };
+        if until <= self.clock.now() {
+            return burner.burn().await;
+        }
+        // A task of its own, for the work is done even if the client goes away.
+        let service = Arc::clone(self);
+        let work = tokio::spawn(async move {
+            let Some(burner) = &service.burner else { return true };
+            service.alarm.sleep_until(until).await && burner.burn().await
+        });
+        // An error is the runtime's end.
+        work.await.unwrap_or(false)
+    }
+
     /// The number of the job, if it is admitted, and what becomes of it.
     fn admit(&self) -> (u64, Outcome) {
         let mut desk = self.desk();
         // Read with the desk locked, so that the queue's time never goes back.
         let now = self.clock.now();
         let job = desk.admitted;
+        if let (Some(burner), Some(bound)) = (&self.burner, self.config.queue())
+            && burner.is_full(bound)
+        {
+            return (job, Outcome::Rejected);
+        }
         let outcome = desk.callers.arrive(now, self.times.of(job));
         if outcome != Outcome::Rejected {
             desk.admitted += 1;
@@ -133,17 +194,21 @@ impl Service {
             let now = self.clock.now();
             (now, callers.waiting(now), callers.in_service(now), callers.retried(now))
         };
-        metrics::page(&Snapshot {
+        let (burn_waits, burns) = self.burner.as_ref().map_or((0, 0), Burner::jobs);
+        let snapshot = Snapshot {
             counts: self.counts(),
-            waiting,
-            in_service,
+            waiting: waiting + burn_waits,
+            in_service: in_service + burns,
+            leaked_bytes: self.leak.bytes(),
             retried,
             servers: self.config.servers(),
             capacity_per_second: self.config.capacity_per_second().unwrap_or(f64::INFINITY),
             connections: self.counters.connections.load(Relaxed),
             accept_errors: self.counters.accept_errors.load(Relaxed),
             uptime: Duration::from_nanos(now),
-        })
+        };
+        // It reads files, also when there are no descriptors left.
+        self.files.with_spare(|| metrics::page(&snapshot))
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
