@@ -113,7 +113,7 @@ pub struct TargetArgs {
     ///
     /// With a connection for each request in flight these are in flight × (N + 1) descriptors. A request
     /// that finds too few left is answered 503 at once, and connections wait to be accepted until there
-    /// are some. `ulimit -n 1000; deathstar target --hold-files 9 --service 1s` runs out near 97 in flight.
+    /// are some. `ulimit -n 1000; deathstar target --hold-files 9 --service 1s` runs out near 98 in flight.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub hold_files: u32,
 
@@ -371,6 +371,15 @@ impl TargetConfig {
         Some(f64::from(self.servers.get()) / self.times.mean.as_secs_f64() * free)
     }
 
+    /// Whether the queue is too short, at the mean service time, to wait in it
+    /// longer than this.
+    fn sheds_within(&self, patience: Duration) -> bool {
+        self.queue.is_some_and(|bound| {
+            let rounds = bound.div_ceil(self.servers.get().into());
+            u128::from(rounds) * self.times.mean.as_nanos() <= patience.as_nanos()
+        })
+    }
+
     pub(super) fn port(&self) -> u16 {
         self.port
     }
@@ -451,7 +460,8 @@ impl fmt::Display for TargetConfig {
                 1 => f.write_str("retry once")?,
                 n => write!(f, "retry {n} times")?,
             }
-            if let Some(capacity) = self.capacity_per_second().filter(|_| retries > 0) {
+            let metastable = retries > 0 && !self.sheds_within(patience);
+            if let Some(capacity) = self.capacity_per_second().filter(|_| metastable) {
                 write!(f, " (metastable above {})", per_second(capacity / (1.0 + f64::from(retries))))?;
             }
         }
@@ -654,6 +664,18 @@ mod tests {
                 Some(100.0),
                 "capacity 100/s = 1 server ÷ 10ms, callers give up after 200ms and retry 2 times \
                  (metastable above 33.33/s), body 1,024 B",
+            ),
+            (
+                "--servers 2 --service 10ms --retries 1 --patience 200ms --queue 41",
+                Some(200.0),
+                "capacity 200/s = 2 servers ÷ 10ms, at most 41 waiting, then 503, \
+                 callers give up after 200ms and retry once (metastable above 100/s), body 1,024 B",
+            ),
+            (
+                "--servers 2 --service 10ms --retries 1 --patience 200ms --queue 40",
+                Some(200.0),
+                "capacity 200/s = 2 servers ÷ 10ms, at most 40 waiting, then 503, \
+                 callers give up after 200ms and retry once, body 1,024 B",
             ),
             (
                 "--servers 8 --service 5ms --burn 2ms --leak 10MiB --hold-files 3",

@@ -51,13 +51,24 @@ struct Desk {
     callers: Callers,
     /// Jobs admitted so far, which is the number of the next one.
     admitted: u64,
+    /// Those of them that no caller gave up on: errors are a share of these.
+    served: u64,
+}
+
+/// A request, and what was decided when it arrived.
+struct Job {
+    /// Its number among those admitted, if it is.
+    number: u64,
+    outcome: Outcome,
+    /// Whether it is answered with an error, if it is served.
+    fails: bool,
 }
 
 impl Service {
     /// # Errors
     /// When threads or descriptors that the knobs need are not to be had.
     pub(super) fn new(config: TargetConfig, clock: Clock, alarm: Alarm) -> io::Result<Self> {
-        let desk = Mutex::new(Desk { callers: config.new_callers(), admitted: 0 });
+        let desk = Mutex::new(Desk { callers: config.new_callers(), admitted: 0, served: 0 });
         Ok(Self {
             times: config.times(),
             clock,
@@ -111,8 +122,8 @@ impl Service {
             let reply = Reply::text("no file descriptors left\n").counted(&self);
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
         };
-        let (job, outcome) = self.admit();
-        let until = match outcome {
+        let job = self.admit();
+        let until = match job.outcome {
             Outcome::Served { departs: until } | Outcome::GivenUp { at: until } => until,
             Outcome::Rejected => {
                 unanswered.answered();
@@ -121,7 +132,7 @@ impl Service {
                 return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
             }
         };
-        self.leak.keep_share_of(job);
+        self.leak.keep_share_of(job.number);
         if !self.work_until(until).await {
             // The target stopped, its connections with it: nobody reads this.
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, Reply::text("stopped\n"), head_only);
@@ -129,12 +140,12 @@ impl Service {
         // Whoever has the answer finds them closed.
         drop(held);
         unanswered.answered();
-        if matches!(outcome, Outcome::GivenUp { .. }) {
+        if matches!(job.outcome, Outcome::GivenUp { .. }) {
             self.counters.given_up.fetch_add(1, Relaxed);
             let reply = Reply::text("the caller's patience ran out\n").counted(&self);
             return respond(StatusCode::GATEWAY_TIMEOUT, TEXT, reply, head_only);
         }
-        if self.config.fails(job) {
+        if job.fails {
             self.counters.failed.fetch_add(1, Relaxed);
             let reply = Reply::text("an error, as asked\n").counted(&self);
             return respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, reply, head_only);
@@ -170,22 +181,25 @@ impl Service {
         work.await.unwrap_or(false)
     }
 
-    /// The number of the job, if it is admitted, and what becomes of it.
-    fn admit(&self) -> (u64, Outcome) {
+    /// Decides what becomes of a request that arrives now.
+    fn admit(&self) -> Job {
         let mut desk = self.desk();
         // Read with the desk locked, so that the queue's time never goes back.
         let now = self.clock.now();
-        let job = desk.admitted;
-        if let (Some(burner), Some(bound)) = (&self.burner, self.config.queue())
-            && burner.is_full(bound)
-        {
-            return (job, Outcome::Rejected);
-        }
-        let outcome = desk.callers.arrive(now, self.times.of(job));
-        if outcome != Outcome::Rejected {
-            desk.admitted += 1;
-        }
-        (job, outcome)
+        let number = desk.admitted;
+        let burner_is_full = || {
+            let (burner, bound) = (self.burner.as_ref()?, self.config.queue()?);
+            Some(burner.is_full(bound))
+        };
+        let outcome = if burner_is_full() == Some(true) {
+            Outcome::Rejected
+        } else {
+            desk.callers.arrive(now, self.times.of(number))
+        };
+        let fails = self.config.fails(desk.served);
+        desk.admitted += u64::from(outcome != Outcome::Rejected);
+        desk.served += u64::from(matches!(outcome, Outcome::Served { .. }));
+        Job { number, outcome, fails }
     }
 
     fn metrics(&self) -> String {
