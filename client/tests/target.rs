@@ -221,7 +221,7 @@ async fn the_share_of_errors_is_exact() {
         *statuses.entry(client.get("/").await.0).or_insert(0) += 1;
     }
     assert_eq!(statuses, BTreeMap::from([(200, 975), (500, 25)]));
-    assert_eq!(target.counts().by_code(), [(200, 975), (500, 25), (503, 0)]);
+    assert_eq!(target.counts().by_code(), [(200, 975), (500, 25), (503, 0), (504, 0)]);
 }
 
 #[tokio::test]

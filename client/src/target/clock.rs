@@ -1,5 +1,6 @@
 //! The target's time: nanoseconds since it started to listen, and waking up at
-//! such an instant. The only file of the target that reads a clock.
+//! such an instant; and the CPU time of a thread. The only file of the target
+//! that reads a clock.
 //!
 //! Tokio's timer counts whole milliseconds, which would add up to 1 ms to each
 //! response. On Linux an [`Alarm`] therefore is one kernel timer (timerfd) for
@@ -7,7 +8,10 @@
 //! microseconds. Elsewhere it falls back to tokio's timer. Either way a late
 //! wake-up delays one response and no other: see [`super::queue`].
 
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
 
 use super::queue::Nanos;
 
@@ -31,6 +35,31 @@ impl Clock {
     /// How long it is until `at`; zero when that has passed.
     fn until(self, at: Nanos) -> Duration {
         Duration::from_nanos(at.saturating_sub(self.now()))
+    }
+}
+
+/// The CPU time, user and system, that the calling thread has spent since this
+/// was made on it.
+#[derive(Debug)]
+pub(super) struct ThreadCpu {
+    started: Duration,
+    /// On another thread it would compare two threads' clocks.
+    _of_one_thread: PhantomData<*const ()>,
+}
+
+impl ThreadCpu {
+    pub(super) fn start() -> Self {
+        Self { started: Self::clock(), _of_one_thread: PhantomData }
+    }
+
+    pub(super) fn spent(&self) -> Duration {
+        Self::clock().saturating_sub(self.started)
+    }
+
+    fn clock() -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        let part = |n: i64| u64::try_from(n).unwrap_or(0);
+        Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
     }
 }
 

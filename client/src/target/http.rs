@@ -2,6 +2,7 @@
 //! `/healthz`. Knows nothing of sockets; `listener` brings the requests.
 
 use std::convert::Infallible;
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,10 +15,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::args::TargetConfig;
+use super::burn::Burner;
 use super::clock::{Alarm, Clock};
 use super::draw::ServiceTimes;
+use super::files::Files;
+use super::leak::Leak;
 use super::metrics::{self, Counters, Counts, Snapshot};
-use super::queue::{Admission, Nanos, Queue};
+use super::queue::Nanos;
+use super::retries::{Callers, Outcome};
 
 /// Bodies are repetitions of this, straight from the program's read-only
 /// memory: no size of body costs memory, and most take one write.
@@ -33,21 +38,56 @@ pub(super) struct Service {
     times: ServiceTimes,
     clock: Clock,
     pub(super) alarm: Alarm,
+    /// There is none when requests burn nothing.
+    burner: Option<Burner>,
+    leak: Leak,
+    files: Files,
     pub(super) counters: Counters,
     desk: Mutex<Desk>,
 }
 
 /// What must be decided in order of arrival.
 struct Desk {
-    queue: Queue,
+    callers: Callers,
     /// Jobs admitted so far, which is the number of the next one.
     admitted: u64,
+    /// Those of them that no caller gave up on: errors are a share of these.
+    served: u64,
+}
+
+/// A request, and what was decided when it arrived.
+struct Job {
+    /// Its number among those admitted, if it is.
+    number: u64,
+    outcome: Outcome,
+    /// Whether it is answered with an error, if it is served.
+    fails: bool,
 }
 
 impl Service {
-    pub(super) fn new(config: TargetConfig, clock: Clock, alarm: Alarm) -> Self {
-        let desk = Mutex::new(Desk { queue: config.new_queue(), admitted: 0 });
-        Self { times: config.times(), config, clock, alarm, counters: Counters::default(), desk }
+    /// # Errors
+    /// When threads or descriptors that the knobs need are not to be had.
+    pub(super) fn new(config: TargetConfig, clock: Clock, alarm: Alarm) -> io::Result<Self> {
+        let desk = Mutex::new(Desk { callers: config.new_callers(), admitted: 0, served: 0 });
+        Ok(Self {
+            times: config.times(),
+            clock,
+            alarm,
+            burner: config.burn().map(|(threads, each)| Burner::start(threads, each)).transpose()?,
+            leak: Leak::new(config.leak()),
+            files: Files::new(config.hold_files())?,
+            counters: Counters::default(),
+            desk,
+            config,
+        })
+    }
+
+    /// Ends all waits and all work, and whoever comes later does not wait.
+    pub(super) fn close(&self) {
+        self.alarm.close();
+        if let Some(burner) = &self.burner {
+            burner.close();
+        }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -75,18 +115,37 @@ impl Service {
         }
         self.counters.received.fetch_add(1, Relaxed);
         let unanswered = Unanswered(Some(&self.counters));
-        let Some((job, departs)) = self.admit() else {
+        // Before it joins the queue: a service that cannot open its files does no work.
+        let Ok(held) = self.files.hold() else {
             unanswered.answered();
-            self.counters.rejected.fetch_add(1, Relaxed);
-            let reply = Reply::text("the queue is full\n").counted(&self);
+            self.counters.starved.fetch_add(1, Relaxed);
+            let reply = Reply::text("no file descriptors left\n").counted(&self);
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
         };
-        if !self.alarm.sleep_until(departs).await {
+        let job = self.admit();
+        let until = match job.outcome {
+            Outcome::Served { departs: until } | Outcome::GivenUp { at: until } => until,
+            Outcome::Rejected => {
+                unanswered.answered();
+                self.counters.rejected.fetch_add(1, Relaxed);
+                let reply = Reply::text("the queue is full\n").counted(&self);
+                return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, reply, head_only);
+            }
+        };
+        self.leak.keep_share_of(job.number);
+        if !self.work_until(until).await {
             // The target stopped, its connections with it: nobody reads this.
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, Reply::text("stopped\n"), head_only);
         }
+        // Whoever has the answer finds them closed.
+        drop(held);
         unanswered.answered();
-        if self.config.fails(job) {
+        if matches!(job.outcome, Outcome::GivenUp { .. }) {
+            self.counters.given_up.fetch_add(1, Relaxed);
+            let reply = Reply::text("the caller's patience ran out\n").counted(&self);
+            return respond(StatusCode::GATEWAY_TIMEOUT, TEXT, reply, head_only);
+        }
+        if job.fails {
             self.counters.failed.fetch_add(1, Relaxed);
             let reply = Reply::text("an error, as asked\n").counted(&self);
             return respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, reply, head_only);
@@ -105,37 +164,65 @@ impl Service {
         Ok(())
     }
 
-    /// The number of the job and when it departs, or nothing if it is rejected.
-    fn admit(&self) -> Option<(u64, Nanos)> {
+    /// Lets the request's time pass, and burns its CPU time then; false if the
+    /// target stopped before.
+    async fn work_until(self: &Arc<Self>, until: Nanos) -> bool {
+        let Some(burner) = &self.burner else { return self.alarm.sleep_until(until).await };
+        if until <= self.clock.now() {
+            return burner.burn().await;
+        }
+        // A task of its own, for the work is done even if the client goes away.
+        let service = Arc::clone(self);
+        let work = tokio::spawn(async move {
+            let Some(burner) = &service.burner else { return true };
+            service.alarm.sleep_until(until).await && burner.burn().await
+        });
+        // An error is the runtime's end.
+        work.await.unwrap_or(false)
+    }
+
+    /// Decides what becomes of a request that arrives now.
+    fn admit(&self) -> Job {
         let mut desk = self.desk();
         // Read with the desk locked, so that the queue's time never goes back.
         let now = self.clock.now();
-        let job = desk.admitted;
-        match desk.queue.arrive(now, self.times.of(job)) {
-            Admission::Admitted { departs } => {
-                desk.admitted += 1;
-                Some((job, departs))
-            }
-            Admission::Rejected => None,
-        }
+        let number = desk.admitted;
+        let burner_is_full = || {
+            let (burner, bound) = (self.burner.as_ref()?, self.config.queue()?);
+            Some(burner.is_full(bound))
+        };
+        let outcome = if burner_is_full() == Some(true) {
+            Outcome::Rejected
+        } else {
+            desk.callers.arrive(now, self.times.of(number))
+        };
+        let fails = self.config.fails(desk.served);
+        desk.admitted += u64::from(outcome != Outcome::Rejected);
+        desk.served += u64::from(matches!(outcome, Outcome::Served { .. }));
+        Job { number, outcome, fails }
     }
 
     fn metrics(&self) -> String {
-        let (now, waiting, in_service) = {
-            let mut desk = self.desk();
+        let (now, waiting, in_service, retried) = {
+            let callers = &mut self.desk().callers;
             let now = self.clock.now();
-            (now, desk.queue.waiting(now), desk.queue.in_service(now))
+            (now, callers.waiting(now), callers.in_service(now), callers.retried(now))
         };
-        metrics::page(&Snapshot {
+        let (burn_waits, burns) = self.burner.as_ref().map_or((0, 0), Burner::jobs);
+        let snapshot = Snapshot {
             counts: self.counts(),
-            waiting,
-            in_service,
+            waiting: waiting + burn_waits,
+            in_service: in_service + burns,
+            leaked_bytes: self.leak.bytes(),
+            retried,
             servers: self.config.servers(),
             capacity_per_second: self.config.capacity_per_second().unwrap_or(f64::INFINITY),
             connections: self.counters.connections.load(Relaxed),
             accept_errors: self.counters.accept_errors.load(Relaxed),
             uptime: Duration::from_nanos(now),
-        })
+        };
+        // It reads files, also when there are no descriptors left.
+        self.files.with_spare(|| metrics::page(&snapshot))
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

@@ -93,7 +93,7 @@ pub(super) async fn run(
         connections.abort_all();
     }
     while connections.join_next().await.is_some() {}
-    service.alarm.close();
+    service.close();
 }
 
 /// Whether only the connection to be accepted is at fault, so that the next

@@ -9,11 +9,13 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::args::grouped;
+
 /// How many requests the target had, by what became of them. `/metrics` and
 /// `/healthz` are not among them.
 ///
-/// `received = ok + failed + rejected + abandoned +` those still waiting or
-/// in service.
+/// `received = ok + failed + rejected + starved + given_up + abandoned +` those
+/// still waiting or in service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Requests read to their end.
@@ -24,6 +26,12 @@ pub struct Counts {
     pub failed: u64,
     /// Answered 503, because the queue was full.
     pub rejected: u64,
+    /// Answered 503, because the process had no descriptors left for
+    /// `--hold-files`.
+    pub starved: u64,
+    /// Answered 504, because they waited longer than `--patience`. They took
+    /// their server's time all the same.
+    pub given_up: u64,
     /// Never answered: the client went away, or the target stopped. They took
     /// their server's time all the same.
     pub abandoned: u64,
@@ -36,8 +44,25 @@ pub struct Counts {
 impl Counts {
     /// Responses by status code, in ascending order.
     #[must_use]
-    pub fn by_code(&self) -> [(u16, u64); 3] {
-        [(200, self.ok), (500, self.failed), (503, self.rejected)]
+    pub fn by_code(&self) -> [(u16, u64); 4] {
+        [(200, self.ok), (500, self.failed), (503, self.rejected + self.starved), (504, self.given_up)]
+    }
+}
+
+/// `5 received, 3 ok, 0 errors, 2 rejected, 0 abandoned`, and what only some
+/// knobs cause, if it happened.
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = |n: u64| grouped(&n.to_string());
+        write!(f, "{} received, {} ok, {} errors", group(self.received), group(self.ok), group(self.failed))?;
+        write!(f, ", {} rejected", group(self.rejected))?;
+        if self.starved > 0 {
+            write!(f, ", {} without files", group(self.starved))?;
+        }
+        if self.given_up > 0 {
+            write!(f, ", {} given up", group(self.given_up))?;
+        }
+        write!(f, ", {} abandoned", group(self.abandoned))
     }
 }
 
@@ -48,6 +73,8 @@ pub(super) struct Counters {
     pub(super) ok: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) rejected: AtomicU64,
+    pub(super) starved: AtomicU64,
+    pub(super) given_up: AtomicU64,
     pub(super) abandoned: AtomicU64,
     pub(super) bytes_received: AtomicU64,
     pub(super) bytes_sent: AtomicU64,
@@ -65,6 +92,8 @@ impl Counters {
             ok: self.ok.load(Relaxed),
             failed: self.failed.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
+            starved: self.starved.load(Relaxed),
+            given_up: self.given_up.load(Relaxed),
             abandoned: self.abandoned.load(Relaxed),
             received: self.received.load(Relaxed),
             bytes_received: self.bytes_received.load(Relaxed),
@@ -78,6 +107,9 @@ pub(super) struct Snapshot {
     pub(super) counts: Counts,
     pub(super) waiting: usize,
     pub(super) in_service: usize,
+    pub(super) leaked_bytes: u64,
+    /// Attempts that impatient callers repeated.
+    pub(super) retried: u64,
     pub(super) servers: u32,
     /// Infinite when service takes no time.
     pub(super) capacity_per_second: f64,
@@ -111,11 +143,34 @@ pub(super) fn page(snapshot: &Snapshot) -> String {
         counts.bytes_received,
     );
     page.metric("deathstar_target_sent_bytes_total", counter, "Bytes of response bodies.", counts.bytes_sent);
-    page.metric("deathstar_target_queue_length", gauge, "Requests waiting for a server.", snapshot.waiting);
+    page.metric(
+        "deathstar_target_out_of_files_total",
+        counter,
+        "Requests refused for want of file descriptors.",
+        counts.starved,
+    );
+    page.metric(
+        "deathstar_target_leaked_bytes",
+        gauge,
+        "Memory kept for ever on purpose.",
+        snapshot.leaked_bytes,
+    );
+    page.metric(
+        "deathstar_target_retries_total",
+        counter,
+        "Requests that impatient callers sent again.",
+        snapshot.retried,
+    );
+    page.metric(
+        "deathstar_target_queue_length",
+        gauge,
+        "Requests waiting for a server or a CPU.",
+        snapshot.waiting,
+    );
     page.metric(
         "deathstar_target_in_service",
         gauge,
-        "Requests that a server works on.",
+        "Requests that a server or a CPU works on.",
         snapshot.in_service,
     );
     page.metric("deathstar_target_servers", gauge, "Requests that can be served at once.", snapshot.servers);
@@ -211,8 +266,8 @@ mod process {
                 process.virtual_bytes = Some(size * page);
                 process.resident_bytes = Some(resident * page);
             }
-            // Less the descriptor that reads the directory.
-            process.open_fds = fs::read_dir("/proc/self/fd").ok().map(|dir| dir.count().saturating_sub(1));
+            // The descriptor that reads the directory stands for the spare one of `files`.
+            process.open_fds = fs::read_dir("/proc/self/fd").ok().map(Iterator::count);
             process.start_time_seconds = start_time();
         }
 

@@ -57,9 +57,11 @@ impl Stalls {
 /// What became of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// A server has it, or will have it; it leaves at `departs`.
+    /// A server has it from `starts` on; it leaves at `departs`.
     Admitted {
-        /// When its service ends; not before its arrival.
+        /// When a server is free for it; not before its arrival.
+        starts: Nanos,
+        /// When its service ends; not before it starts.
         departs: Nanos,
     },
     /// It would have had to wait, and the queue was full.
@@ -99,13 +101,13 @@ impl Queue {
         if !idle_server && self.bound.is_some_and(|bound| self.waiting.len() as u64 >= bound) {
             return Admission::Rejected;
         }
-        let start = if idle_server { now } else { earliest };
+        let starts = if idle_server { now } else { earliest };
         let departs = match self.stalls {
-            Some(stalls) => stalls.finish(start, service),
-            None => start.saturating_add(service),
+            Some(stalls) => stalls.finish(starts, service),
+            None => starts.saturating_add(service),
         };
-        if start > now {
-            self.waiting.push_back(start);
+        if starts > now {
+            self.waiting.push_back(starts);
         }
         // A server that worked before and is idle again, or the one this job
         // waits for, is replaced; otherwise one more comes into use.
@@ -113,7 +115,7 @@ impl Queue {
             self.free.pop();
         }
         self.free.push(Reverse(departs));
-        Admission::Admitted { departs }
+        Admission::Admitted { starts, departs }
     }
 
     /// How many jobs wait for a server at `now`.
@@ -145,7 +147,7 @@ mod tests {
 
     fn departs_ms(admission: Admission) -> u64 {
         match admission {
-            Admission::Admitted { departs } => {
+            Admission::Admitted { departs, .. } => {
                 assert_eq!(departs % MS, 0, "{departs} ns is no whole millisecond");
                 departs / MS
             }
@@ -182,7 +184,7 @@ mod tests {
         let mut within_a_second = 0;
         for n in 0..10_000_u64 {
             let departs = match queue.arrive(n * 100_000, 5 * MS) {
-                Admission::Admitted { departs } => departs,
+                Admission::Admitted { departs, .. } => departs,
                 Admission::Rejected => panic!("unbounded"),
             };
             // The eight servers started 0.1 ms apart.
@@ -284,7 +286,7 @@ mod tests {
     #[test]
     fn enormous_numbers_saturate() {
         let mut queue = Queue::new(1, None, Some(Stalls { length: 999, every: 1000 }));
-        assert_eq!(queue.arrive(5, u64::MAX), Admission::Admitted { departs: u64::MAX });
-        assert_eq!(queue.arrive(6, u64::MAX), Admission::Admitted { departs: u64::MAX });
+        assert_eq!(queue.arrive(5, u64::MAX), Admission::Admitted { starts: 5, departs: u64::MAX });
+        assert_eq!(queue.arrive(6, u64::MAX), Admission::Admitted { starts: u64::MAX, departs: u64::MAX });
     }
 }
