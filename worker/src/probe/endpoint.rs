@@ -144,8 +144,8 @@ async fn fetch(client: &reqwest::Client, url: &Url) -> Result<Vec<u8>, String> {
 impl Wanted {
     fn understand(&self, text: &str) -> Look {
         let named = self.series.iter().chain(&self.instances).map(SeriesName::name);
-        let names: HashSet<&str> = named.chain(KNOWN).collect();
-        let page = Page::read(text, |name| names.contains(name));
+        let wanted: HashSet<&str> = named.chain(KNOWN).collect();
+        let page = Page::read(text, |name| wanted.contains(name));
         if page.count == 0 {
             return Look::nothing("its page holds no metric".to_owned());
         }

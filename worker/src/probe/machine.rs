@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::clause;
 
-/// A file of the kernel's as text.
+/// A file of the kernel's as text; names of processes in it may be any bytes.
 pub(super) fn text(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| format!("{}: {}", path.display(), clause(&error)))
+    let bytes = fs::read(path).map_err(|error| format!("{}: {}", path.display(), clause(&error)))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Its memory, in bytes.
@@ -26,9 +27,9 @@ pub(super) fn processors() -> Option<f64> {
 pub(super) fn processors_in(list: &str) -> Option<f64> {
     let mut count: u32 = 0;
     for part in list.trim().split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        count = count.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        let (from, to): (u32, u32) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+        count = count.checked_add(to.checked_sub(from)?.checked_add(1)?)?;
     }
     Some(f64::from(count))
 }

@@ -37,11 +37,15 @@ impl Process {
     /// Waits for the kernel.
     pub(super) fn read(&mut self) -> Look {
         let directory = PathBuf::from(format!("/proc/{}", self.pid));
-        let Ok(stat) = fs::read_to_string(directory.join("stat")) else {
+        if !directory.exists() {
             return Look::nothing(format!("there is no process {}", self.pid));
-        };
-        let Some(stat) = stat_of(&stat) else {
-            return Look::nothing(format!("{}/stat is not understood", directory.display()));
+        }
+        let stat = machine::text(&directory.join("stat")).and_then(|stat| {
+            stat_of(&stat).ok_or_else(|| format!("{}/stat is not understood", directory.display()))
+        });
+        let stat = match stat {
+            Ok(stat) => stat,
+            Err(why) => return Look::nothing(why),
         };
         if matches!(stat.state, 'Z' | 'X') {
             return Look::nothing(format!("process {} has ended", self.pid));

@@ -1,6 +1,6 @@
 //! Metrics as text: what exporters of Prometheus write.
 //!
-//! The format is the text format 0.0.4; what OpenMetrics has beside it (units,
+//! The format is the text format 0.0.4; what `OpenMetrics` has beside it (units,
 //! exemplars, an end) is read over. A line that cannot be read is read over, too: one
 //! bad metric of an exporter says nothing of the others. See
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
@@ -18,11 +18,14 @@ pub(super) struct Page<'text> {
     pub(super) count: usize,
 }
 
+/// A sample's labels, without their escapes.
+type Labels<'text> = Vec<(&'text str, Cow<'text, str>)>;
+
 /// One value.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sample<'text> {
     pub(super) name: &'text str,
-    labels: Vec<(&'text str, Cow<'text, str>)>,
+    labels: Labels<'text>,
     /// Perhaps not a number, or infinite.
     pub(super) value: f64,
 }
@@ -91,7 +94,7 @@ impl<'text> Page<'text> {
 }
 
 /// What stands behind a sample's name: perhaps labels, a value, and perhaps more.
-fn labels_and_value(rest: &str) -> Option<(Vec<(&str, Cow<'_, str>)>, f64)> {
+fn labels_and_value(rest: &str) -> Option<(Labels<'_>, f64)> {
     let rest = rest.trim_start_matches([' ', '\t']);
     let (labels, rest) = match rest.strip_prefix('{') {
         Some(inner) => labels(inner)?,
@@ -101,9 +104,6 @@ fn labels_and_value(rest: &str) -> Option<(Vec<(&str, Cow<'_, str>)>, f64)> {
     let value = rest.split_ascii_whitespace().next()?.parse().ok()?;
     Some((labels, value))
 }
-
-/// A sample's labels.
-type Labels<'text> = Vec<(&'text str, Cow<'text, str>)>;
 
 /// The labels up to the closing brace, and what follows it.
 fn labels(text: &str) -> Option<(Labels<'_>, &str)> {
@@ -156,16 +156,19 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Vec<(String, Vec<(String, String)>, String)> {
-        let page = Page::read(text, |_| true);
-        let owned = |sample: &Sample<'_>| {
-            let labels = sample.labels.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
-            (sample.name.to_owned(), labels.collect(), sample.value.to_string())
+    /// Each as its name, its labels and its value.
+    type Shown = (String, Vec<(String, String)>, String);
+
+    fn read(text: &str) -> Vec<Shown> {
+        let shown = |sample: &Sample<'_>| {
+            let labels: Vec<(&str, &str)> =
+                sample.labels.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+            self::sample(sample.name, &labels, &sample.value.to_string())
         };
-        page.samples.iter().map(owned).collect()
+        Page::read(text, |_| true).samples.iter().map(shown).collect()
     }
 
-    fn sample(name: &str, labels: &[(&str, &str)], value: &str) -> (String, Vec<(String, String)>, String) {
+    fn sample(name: &str, labels: &[(&str, &str)], value: &str) -> Shown {
         let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         (name.to_owned(), labels.collect(), value.to_owned())
     }
@@ -261,7 +264,7 @@ not_a_number{ a = "b" , } NaN
             let page = Page::read(&text, |_| true);
             prop_assert_eq!(page.samples.len(), 1);
             prop_assert_eq!(page.samples[0].label("b"), label);
-            prop_assert_eq!(page.samples[0].value, value);
+            prop_assert_eq!(page.samples[0].value.to_bits(), value.to_bits());
         }
     }
 }
