@@ -19,6 +19,7 @@ use deathstar_statemachine::config::Carrier;
 use deathstar_statemachine::load::{Load, Think};
 use deathstar_statemachine::mix::{Mix, SplitMix64};
 use deathstar_statemachine::plan::{Plan, Span};
+use deathstar_statemachine::resources::Place;
 use deathstar_statemachine::schedule::{Shard, micros, user_start};
 use deathstar_statemachine::window::{ErrorClass, Outcome, Series, Timing};
 use tokio::sync::{Notify, watch};
@@ -29,6 +30,7 @@ use crate::clock::{self, LoadClock};
 use crate::gate::Gate;
 use crate::health::{CpuMeter, open_descriptors};
 use crate::pacer::Pacer;
+use crate::probe::{Client, Watch};
 use crate::recorder::{Checkpoint, Ended, Recorder, Slot, Traffic, Versions};
 use crate::stop_rule::StopRule;
 use crate::transport::{Call, Reply, Transport, TransportError};
@@ -127,8 +129,9 @@ impl<T: Transport + 'static> Engine<T> {
             }
         }
         let watching = self.watch_health();
+        let probing = self.probe();
         let attacking = join_all(&mut attacks);
-        tokio::join!(watching, attacking);
+        tokio::join!(watching, probing, attacking);
         // The part of a second that was left is covered, too.
         self.recorder.borrow_mut().cover(self.until.get());
     }
@@ -411,6 +414,50 @@ impl<T: Transport + 'static> Engine<T> {
         self.recorder.borrow_mut().ended(slot, ended);
         if let Some(rule) = self.stop_rule.borrow_mut().as_mut() {
             rule.ended(slot.attack, ended.outcome, &ended.timing);
+        }
+    }
+
+    /// Reads the target's resources as long as their attacks last. Only the first worker
+    /// does: more would be a load of their own.
+    async fn probe(self: &Rc<Self>) {
+        if self.shard.index() != 0 {
+            return;
+        }
+        let client = Client::default();
+        let mut watches = JoinSet::new();
+        for ((attack, config), span) in (0..).zip(self.plan.config.attacks()).zip(self.plan.spans()) {
+            for (resource, probe) in (0..).zip(&config.resources) {
+                let Some(watch) = Watch::new(probe, Place { attack, resource }, &client) else { continue };
+                watches.spawn_local(Rc::clone(self).watch(watch, span, probe.every));
+            }
+        }
+        join_all(&mut watches).await;
+    }
+
+    /// Reads one resource at fixed instants, `every` apart from the start of the load on.
+    /// One that takes longer than that skips what was due meanwhile, and one that is
+    /// under way when the load ends is given up.
+    async fn watch(self: Rc<Self>, mut watch: Watch, span: Span, every: Duration) {
+        let every = micros(every).max(1);
+        let mut due = span.start.max(self.slice.start).next_multiple_of(every);
+        let end = || span.end.min(self.until.get());
+        watch.prepare().await;
+        while due < end() {
+            self.sleep_until_or_stop(Duration::from_micros(due)).await;
+            // The load was stopped, or this worker came too late.
+            if due.max(micros(self.clock.now())) >= end() {
+                return;
+            }
+            let (at, readings, misses) = tokio::select! {
+                read = watch.read(|| self.clock.now()) => read,
+                () = self.sleep_until_or_stop(Duration::from_micros(end())) => return,
+            };
+            let now = micros(self.clock.now());
+            if now >= end() {
+                return;
+            }
+            self.recorder.borrow_mut().saw(at, readings, misses);
+            due = (due + every).max(now.next_multiple_of(every));
         }
     }
 

@@ -2,8 +2,8 @@
 //! records what came of them.
 //!
 //! [`handler`] turns a worker's input into its output, wherever it runs;
-//! [`engine`] drives the load over a [`transport`]; [`recorder`] keeps what was
-//! seen until [`ports`] have written it down. Due times come from
+//! [`engine`] drives the load over a [`transport`], and reads the target's resources
+//! beside it; [`recorder`] keeps what was seen until [`ports`] have written it down. Due times come from
 //! `deathstar_statemachine::schedule`; what it all means is the report's
 //! business.
 
@@ -19,6 +19,7 @@ pub mod handler;
 mod health;
 mod pacer;
 pub mod ports;
+mod probe;
 pub mod recorder;
 mod secrets;
 mod stop_rule;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deathstar_statemachine::plan::Span;
+use deathstar_statemachine::resources::{Miss, Reading};
 use deathstar_statemachine::schedule::micros;
 use deathstar_statemachine::window::{Grid, Outcome, Series, Tally, Timing, Window};
 
@@ -159,6 +160,22 @@ impl Recorder {
         }
     }
 
+    /// Notes what was read of resources at an instant, in microseconds, and what could
+    /// not be. The window of that instant may be gone: who reads it goes by what the
+    /// readings say themselves, and any window will do.
+    pub fn saw(&mut self, at: u64, readings: Vec<Reading>, misses: Vec<Miss>) {
+        if readings.is_empty() && misses.is_empty() {
+            return;
+        }
+        let (start, len) = self.grid.window_of(at);
+        let there = self.open.contains_key(&start) || start + len > self.covered;
+        // Had it come back after it was let go, it would replace what is written.
+        let at = if there { at } else { self.open.keys().next_back().copied().unwrap_or(self.covered) };
+        let window = &mut self.window(at).window;
+        window.readings.extend(readings);
+        window.misses.extend(misses);
+    }
+
     /// Notes that the load was covered up to `until`, in microseconds: time in
     /// which nothing was due was covered, too, so its windows exist.
     pub fn cover(&mut self, until: u64) {
@@ -278,6 +295,8 @@ impl OpenWindow {
 
 #[cfg(test)]
 mod tests {
+    use deathstar_statemachine::resources::Place;
+
     use super::*;
 
     fn recorder() -> Recorder {
@@ -347,6 +366,34 @@ mod tests {
         let (_, versions) = recorder.checkpoint(3_000_000).split();
         recorder.written(&versions);
         assert_eq!(recorder.open.keys().collect::<Vec<_>>(), [&1_000_000], "nothing is held any more");
+    }
+
+    #[test]
+    fn what_was_read_never_brings_a_window_back() {
+        let mut recorder = recorder();
+        let miss = |at| {
+            let place = Place { attack: 0, resource: 0 };
+            (at, Vec::new(), vec![Miss { place, at, why: "connection refused".to_owned() }])
+        };
+        let saw = |recorder: &mut Recorder, at| {
+            let (at, readings, misses) = miss(at);
+            recorder.saw(at, readings, misses);
+            let changed = recorder.checkpoint(at).split();
+            recorder.written(&changed.1);
+            let starts = changed.0.iter().filter(|window| !window.misses.is_empty()).map(|window| window.at);
+            starts.collect::<Vec<u64>>()
+        };
+        assert_eq!(saw(&mut recorder, 500_000), [0], "it is not over yet");
+        recorder.cover(1_000_000);
+        assert_eq!(saw(&mut recorder, 900_000), [0], "it is still there, and is let go with this");
+        assert!(recorder.open.is_empty());
+        assert_eq!(saw(&mut recorder, 950_000), [1_000_000], "what comes late goes into the next");
+        recorder.scheduled(slot(1800));
+        assert_eq!(saw(&mut recorder, 960_000), [1_000_000]);
+        let last = recorder.checkpoint(0).windows;
+        assert!(last.is_empty());
+        recorder.saw(1_000_000, Vec::new(), Vec::new());
+        assert!(recorder.checkpoint(0).windows.is_empty(), "nothing to say is no change");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::config::source::{MAX_SERIES, Statistic};
 #[serde(deny_unknown_fields, expecting = "fields such as prometheus and every")]
 #[schemars(rename = "Resource")]
 pub struct RawResource {
-    /// The URL of metrics in Prometheus text: of node_exporter and of processes CPU,
+    /// The URL of metrics in Prometheus text: of `node_exporter` and of processes CPU,
     /// memory and file descriptors are read, and whatever `series` names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = ABSOLUTE_URL), example = &"http://10.0.0.5:9100/metrics")]
