@@ -60,6 +60,10 @@ pub const HOLD_STEPS: u32 = 3;
 /// The most rates that are held for confirmation, the answer itself included.
 pub const HOLDS: usize = 4;
 
+/// The most steps of a search, whatever happens. Those with an answer at each rate take
+/// 30 at most; of any more, the history of an execution on AWS would not hold all.
+pub const MAX_STEPS: u32 = 80;
+
 /// The most by which the rate grows from one step to the next. What a target
 /// cannot take it queues, so this bounds how long it drains after the first
 /// step that breaks: six times the step. For 14 steps from 50/s to 20,000/s, five
@@ -300,7 +304,8 @@ impl Search {
             }
         }
         let end = match seen.next(self) {
-            Ok(step) => return Decision::Next(step),
+            Ok(step) if history.len() < MAX_STEPS as usize => return Decision::Next(step),
+            Ok(_) => End::Inconclusive(Reason::Unfinished),
             Err(end) => end,
         };
         Decision::Concluded(self.conclude(&seen, end, history))
@@ -334,7 +339,7 @@ impl Search {
     #[must_use]
     pub fn steps_whatever_happens(&self) -> u32 {
         let holds = u32::try_from(HOLDS).unwrap_or(u32::MAX);
-        self.longest(None, None, Costs { held: 3, broke: 3, confirm: 2 * holds })
+        self.longest(None, None, Costs { held: 3, broke: 3, confirm: 2 * holds }).min(MAX_STEPS)
     }
 
     /// How long the load of [`Self::steps_at_most`] is.

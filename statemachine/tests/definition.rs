@@ -12,6 +12,8 @@ use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::interpreter::{Entered, Execution, Step};
 use deathstar_statemachine::message::Task;
 use deathstar_statemachine::plan::MAX_SLICES;
+use deathstar_statemachine::search::Search;
+use deathstar_statemachine::units::Rate;
 use serde_json::{Map, Value, json};
 
 /// Our own names, by which a handler fails.
@@ -256,6 +258,33 @@ fn the_longest_run_stays_within_the_history_that_aws_keeps() {
     assert!(parent < LIMIT, "{parent} events of a run");
 }
 
+/// A search is as many rounds, and each adds to one history.
+#[test]
+fn the_longest_search_stays_within_it_too() {
+    const LIMIT: u64 = 20_000;
+    let all = all_states();
+    // The lowest rate that can be written, the highest, and as near as can be asked for.
+    let (from, up_to): (Rate, Rate) = ("1/h".parse().unwrap(), "1000000/s".parse().unwrap());
+    let search = Search::new(from, up_to, Duration::from_secs(3600), 0.001).unwrap();
+    let (likely, most) = (search.steps_at_most(), search.steps_whatever_happens());
+    for (rounds, functions) in [(likely, 10), (most, 10)] {
+        // The hold of three steps of an hour is cut into 18 slices.
+        let execution = run_rounds(functions, 1, 18, rounds);
+        let trace: Vec<&Entered> = execution.trace().iter().collect();
+        let judged = trace.iter().filter(|entered| entered.state() == "Judge").count();
+        assert_eq!(judged, rounds as usize);
+        let parent: Vec<&Entered> =
+            trace.into_iter().filter(|entered| !entered.to_string().contains("Slices")).collect();
+        let events: u64 = parent.iter().map(|one| events_of(&all[one.state()])).sum();
+        // An iteration and a Map for each function of each round; one try in ten fails.
+        let fleets = u64::from(rounds) * functions as u64 * (2 + 6 + 2);
+        let retries = parent.len() as u64 / 10 * EVENTS_OF_A_RETRY;
+        let events = 1 + events + fleets + retries;
+        eprintln!("{rounds} rounds of {functions} functions: {events} events");
+        assert!(events < LIMIT, "{rounds} rounds of {functions} functions: {events} events");
+    }
+}
+
 /// What Step Functions charges for, against the definition itself.
 #[test]
 fn the_estimate_counts_every_state_that_is_entered() {
@@ -276,6 +305,11 @@ fn most_retries(state: &Value) -> u64 {
 /// One round of this many worker functions of this many shards and slices each,
 /// in which all goes well.
 fn run_largest(functions: usize, shards: usize, slices: u32) -> Execution {
+    run_rounds(functions, shards, slices, 1)
+}
+
+/// The same, round after round.
+fn run_rounds(functions: usize, shards: usize, slices: u32, count: u32) -> Execution {
     let definition = Definition::parse(ATTACK, &[("ControllerFunction", "controller")]).unwrap();
     let at = "2026-11-24T05:50:22Z";
     let run = "r".repeat(40);
@@ -285,10 +319,10 @@ fn run_largest(functions: usize, shards: usize, slices: u32) -> Execution {
                          "shards": (f * shards..(f + 1) * shards).collect::<Vec<_>>() })
         })
         .collect();
-    let mut rounds = vec![
-        json!({ "round": 1, "done": true, "slices": 0, "odd_at": at, "fleets": [] }),
-        json!({ "round": 0, "done": false, "slices": slices, "odd_at": at, "fleets": fleets }),
-    ];
+    let mut rounds = vec![json!({ "round": count, "done": true, "slices": 0, "odd_at": at, "fleets": [] })];
+    rounds.extend((0..count).rev().map(
+        |round| json!({ "round": round, "done": false, "slices": slices, "odd_at": at, "fleets": fleets }),
+    ));
     let input = json!({ "run": run, "config": { "name": "largest", "version": "1" } });
     let mut execution = Execution::start(&definition, &run, at.parse().unwrap(), input);
     loop {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use deathstar_statemachine::mix::SplitMix64;
 use deathstar_statemachine::search::{
-    Conclusion, Decision, MAX_GROWTH, Outcome, Purpose, Search, Step, Tried, Verdict,
+    Conclusion, Decision, MAX_GROWTH, MAX_STEPS, Outcome, Purpose, Search, Step, Tried, Verdict,
 };
 use deathstar_statemachine::units::Rate;
 use proptest::prelude::*;
@@ -294,4 +294,25 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_search_that_sees_nothing_now_and_then_gives_up_in_the_end() {
+    let search =
+        Search::new("1/h".parse().unwrap(), Rate::per_second(1_000_000), Duration::from_secs(10), 0.001)
+            .unwrap();
+    assert!(search.steps_at_most() <= 30 && search.steps_whatever_happens() == MAX_STEPS);
+    // At each rate nothing is seen first, then it breaks, then it holds.
+    let mut tries = std::collections::HashMap::new();
+    let (history, conclusion) = run(&search, |step| {
+        let tried = tries.entry(step.rate).or_insert(0);
+        *tried += 1;
+        match *tried {
+            1 => Outcome::NoEvidence,
+            2 => Outcome::Broke { promise: "p99 < 300ms".to_owned() },
+            _ => Outcome::Held,
+        }
+    });
+    assert!(history.len() <= MAX_STEPS as usize, "{}", history.len());
+    assert!(conclusion.verdict != Verdict::Sustained || conclusion.confirmed);
 }
