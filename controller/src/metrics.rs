@@ -16,12 +16,15 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::Clock;
 use crate::ports::{Metrics, Ports, Query};
 
-/// How long after its period a value may come. CloudWatch promises nothing; its own
-/// alarms wait for about as long.
-const LATE: Duration = Duration::from_secs(180);
+/// How many periods late a value may come, and how long that is at least. CloudWatch
+/// promises nothing; those of a minute mostly come within three.
+const PERIODS_LATE: u32 = 3;
+const LATE: Duration = Duration::from_secs(10);
+/// Nobody waits for longer than this for a report.
+const TOO_LATE: Duration = Duration::from_secs(180);
 
 /// How often it is asked meanwhile.
-const AGAIN: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What was read, and what could not be.
 pub(crate) type Found = (Vec<Reading>, Vec<Miss>);
@@ -29,11 +32,14 @@ pub(crate) type Found = (Vec<Reading>, Vec<Miss>);
 /// What an attack's resources on the platform did during its rounds.
 pub(crate) async fn read(ports: &impl Ports, plan: &Plan, rounds: &[Round]) -> Found {
     let queries: Vec<(Place, Query)> = queries(plan);
-    let Some(span) = Span::of(rounds).filter(|_| !queries.is_empty()) else { return Found::default() };
-    let mut found: BTreeMap<Place, Result<Vec<Reading>, String>> = BTreeMap::new();
     let clock = ports.clock();
+    let Some(span) = Span::of(rounds, clock.now()).filter(|_| !queries.is_empty()) else {
+        return Found::default();
+    };
+    let mut found: BTreeMap<Place, Result<Vec<Reading>, String>> = BTreeMap::new();
+    // What is refused is refused again; the adapter repeats what may help.
     let is_whole = |found: &BTreeMap<Place, Result<Vec<Reading>, String>>, place: &Place, query: &Query| {
-        found.get(place).is_some_and(|read| read.as_ref().is_ok_and(|read| span.is_whole(query, read)))
+        found.get(place).is_some_and(|read| read.as_ref().map_or(true, |read| span.is_whole(query, read)))
     };
     loop {
         for (place, query) in &queries {
@@ -43,9 +49,12 @@ pub(crate) async fn read(ports: &impl Ports, plan: &Plan, rounds: &[Round]) -> F
                 found.insert(*place, read.map_err(|error| error.to_string()));
             }
         }
-        if queries.iter().all(|(place, query)| is_whole(&found, place, query))
-            || clock.now() > later(span.until, LATE)
-        {
+        let now = clock.now();
+        let is_over = |(place, query): &(Place, Query)| {
+            let late = (query.period * PERIODS_LATE).clamp(LATE, TOO_LATE);
+            is_whole(&found, place, query) || now > later(span.until, late)
+        };
+        if queries.iter().all(is_over) {
             break;
         }
         clock.sleep(AGAIN).await;
@@ -90,10 +99,10 @@ struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    fn of(rounds: &'a [Round]) -> Option<Self> {
+    /// Up to now at most: a run may have been stopped.
+    fn of(rounds: &'a [Round], now: Timestamp) -> Option<Self> {
         let (first, last) = (rounds.first()?, rounds.last()?);
-        let until = later(last.t0, Duration::from_micros(last.until.saturating_sub(last.from)));
-        Some(Self { rounds, from: first.t0, until, end: last.until })
+        Some(Self { rounds, from: first.t0, until: end_of(last).min(now), end: last.until })
     }
 
     /// The values of those periods that lie within a round, each as of its period's end.
@@ -136,7 +145,7 @@ impl<'a> Span<'a> {
     fn last(&self, period: Duration) -> Option<u64> {
         let period = i64::try_from(period.as_secs()).ok().filter(|period| *period > 0)?;
         self.rounds.iter().rev().find_map(|round| {
-            let end = later(round.t0, Duration::from_micros(round.until.saturating_sub(round.from)));
+            let end = end_of(round).min(self.until);
             let start = Timestamp::from_second((end.as_second() / period - 1) * period).ok()?;
             self.in_load(start, Duration::from_secs(period.unsigned_abs()))
         })
@@ -147,6 +156,10 @@ impl<'a> Span<'a> {
         let last = read.iter().map(|reading| reading.at).max();
         self.last(query.period).is_none_or(|expected| last >= Some(expected))
     }
+}
+
+fn end_of(round: &Round) -> Timestamp {
+    later(round.t0, Duration::from_micros(round.until.saturating_sub(round.from)))
 }
 
 fn later(time: Timestamp, by: Duration) -> Timestamp {

@@ -81,6 +81,23 @@ fn each_step_is_the_mean_of_what_was_read_wholly_in_it() {
     // Half a processor and a thousandth for each request per second: two at 1,500/s. A
     // reading at the end of a step is still of that step.
     let cpu = |at: u64| reading(0, at, Metric::Cpu, 0.5 + rate_at(at) / 1000.0, Some(2.0));
+    let memory = |at| reading(0, at, Metric::Memory, 64.0 * MIB, Some(1024.0 * MIB));
+    let attack = stepped(|at| (vec![cpu(at), memory(at)], vec![]));
+    let binding = attack.binding_resource.unwrap();
+    assert_eq!((binding.verdict, binding.name.as_deref()), (Bottleneck::NoneBinds, Some("cpu")));
+    let line = binding.line.unwrap();
+    assert!((line.slope - 0.001).abs() < 1e-9 && (line.intercept - 0.5).abs() < 1e-6, "{line:?}");
+    assert!((binding.full_at.unwrap() - 1500.0).abs() < 1e-3);
+    let [cpu, memory, second] = attack.resources.as_slice() else { panic!("{:?}", attack.resources) };
+    assert_eq!((cpu.readings, cpu.max, cpu.series.len()), (50, Some(1.0), 50));
+    assert!((cpu.mean.unwrap() - 0.8).abs() < 1e-9);
+    assert_eq!(memory.trend.as_ref().unwrap().verdict, Effect::Flat);
+    assert_eq!((second.name.as_str(), &second.metric, second.readings), ("second", &None, 0));
+}
+
+#[test]
+fn steps_shorter_than_what_a_source_resolves_are_no_evidence() {
+    // Two readings in each step.
     let attack = stepped(|at| {
         let is_read = at % (5 * S) == 0;
         (if is_read { vec![reading(0, at, Metric::Cpu, rate_at(at), Some(500.0))] } else { vec![] }, vec![])

@@ -305,9 +305,9 @@ fn a_search_that_sees_nothing_now_and_then_gives_up_in_the_end() {
     // At each rate nothing is seen first, then it breaks, then it holds.
     let mut tries = std::collections::HashMap::new();
     let (history, conclusion) = run(&search, |step| {
-        let tried = tries.entry(step.rate).or_insert(0);
-        *tried += 1;
-        match *tried {
+        let seen = tries.entry(step.rate).or_insert(0);
+        *seen += 1;
+        match *seen {
             1 => Outcome::NoEvidence,
             2 => Outcome::Broke { promise: "p99 < 300ms".to_owned() },
             _ => Outcome::Held,

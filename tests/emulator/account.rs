@@ -134,6 +134,7 @@ fn service_of(first: &str, headers: &[(&str, &str)]) -> &'static str {
         ("AmazonSSM", "ssm"),
         ("Logs", "logs"),
         ("secretsmanager", "secretsmanager"),
+        ("GraniteService", "monitoring"),
     ];
     if let Some((_, service)) = targets.iter().find(|(start, _)| target.starts_with(start)) {
         return service;

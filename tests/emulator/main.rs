@@ -39,6 +39,7 @@ mod grants;
 mod isolation;
 mod listener;
 mod redaction;
+mod resources;
 mod run_table;
 mod runs;
 mod same_path;

@@ -223,6 +223,42 @@ fn a_run_takes_the_same_path_in_both_places_and_counts_the_same() {
     assert_eq!((&here.report["mode"], &there.report["mode"]), (&json!("embedded"), &json!("aws")));
 }
 
+/// The target takes whatever is asked for, so the search ends at its highest rate, by the
+/// same rounds everywhere.
+#[test]
+fn a_search_takes_the_same_path_round_by_round() {
+    let cloud = Cloud::new();
+    let target = target();
+    let text = format!(
+        "name: rounds\nworkers: 2\nslo: [p99 < 2s, errors < 1%]\nattacks:\n  - name: all\n    url: 'http://{}/'\n    timeout: 5s\n    load: {{ search: {{ from: 5/s, up_to: 40/s, step: 2s }} }}\n",
+        target.address()
+    );
+    let here = here("rounds", &text, Limits::default());
+    let sent_here = target.counts().received;
+    let there = there(&cloud, "rounds", &text);
+    let sent_on_aws = target.counts().received - sent_here;
+    let capacity = |ran: &Ran| ran.report["attacks"][0]["capacity"].clone();
+    for ran in [&here, &there] {
+        let capacity = capacity(ran);
+        assert_eq!((&capacity["verdict"], &capacity["confirmed"]), (&json!("at_least_up_to"), &json!(true)));
+        let rounds = capacity["steps"].as_u64().unwrap();
+        assert!(rounds >= 3, "{capacity}");
+        let judged = ran.tasks.iter().filter(|task| *task == "Judge").count() as u64;
+        assert_eq!(judged, rounds, "{:?}", ran.tasks);
+        assert_eq!(ran.report["verdict"], "passed", "{}", ran.report["reasons"]);
+    }
+    assert_eq!(there.tasks, here.tasks);
+    assert_eq!(there.states, here.states);
+    assert_eq!(there.claims, here.claims);
+    assert_eq!(capacity(&there)["sustained"], capacity(&here)["sustained"]);
+    assert_eq!(
+        serde_json::to_string_pretty(&counts(&there.report)).unwrap(),
+        serde_json::to_string_pretty(&counts(&here.report)).unwrap()
+    );
+    let scheduled = here.report["attacks"][0]["arrivals"]["scheduled"].as_u64();
+    assert_eq!((Some(sent_here), Some(sent_on_aws)), (scheduled, scheduled));
+}
+
 #[test]
 fn a_run_that_does_not_get_through_leaves_the_path_at_the_same_state() {
     let cloud = Cloud::new();

@@ -49,7 +49,7 @@ fn unpack(folder: &Path, package: &str) -> Result<(), Failure> {
     for entry in fs::read_dir(folder).map_err(broken)? {
         let path = entry.map_err(broken)?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with(&prefix) && name.ends_with(".deb") {
+        if name.starts_with(&prefix) && path.extension().is_some_and(|kind| kind == "deb") {
             must(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(folder))?;
             fs::remove_file(&path).map_err(broken)?;
         }
