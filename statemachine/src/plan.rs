@@ -17,6 +17,7 @@ use crate::cost::display_usd;
 use crate::ids::RunId;
 use crate::load::Load;
 use crate::pace::{Crowd, Pace};
+use crate::resources;
 use crate::schedule::{Schedule, Shard, micros};
 use crate::search::{HOLD_STEPS, Search, Step};
 use crate::secret::{self, Reference};
@@ -587,6 +588,7 @@ fn warnings(config: &Config, place: &Place, workers: NonZeroU32, connections: No
                 .to_owned(),
         );
     }
+    warnings.extend(resources::read_too_seldom(config));
     let sockets = u64::from(connections.get()) * u64::from(workers.get());
     for attack in config.attacks() {
         let asked = u64::from(attack.connections.map_or(0, NonZeroU32::get).max(attack.warm_up));

@@ -7,6 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
+use crate::load::Load;
+use crate::regression::MIN_SAMPLES;
+use crate::units::display_duration;
+
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,4 +81,30 @@ pub struct Miss {
     pub at: u64,
     /// Why, as a clause: `connection refused`.
     pub why: String,
+}
+
+/// What of a config is read too seldom to say anything of its steps: a sentence for each
+/// resource.
+#[must_use]
+pub fn read_too_seldom(config: &Config) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for attack in config.attacks() {
+        let counted = match &attack.load {
+            Load::Steps { each, .. } => *each,
+            Load::Search(search) => search.step().saturating_sub(search.warm_up()),
+            _ => continue,
+        };
+        for probe in &attack.resources {
+            if probe.every * MIN_SAMPLES > counted {
+                sentences.push(format!(
+                    "resource {:?} of attack {:?} is read every {}, and {} of a step count: it takes {MIN_SAMPLES} readings of a step, so nothing will be said of what load does to it; make steps longer",
+                    probe.name,
+                    attack.name,
+                    display_duration(probe.every),
+                    display_duration(counted)
+                ));
+            }
+        }
+    }
+    sentences
 }

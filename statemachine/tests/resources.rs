@@ -194,3 +194,25 @@ fn an_autoscaler_shows_how_long_it_took() {
     let after: Vec<Option<f64>> = bursts.iter().map(|burst| burst.scaled_out_s).collect();
     assert_eq!(after, [Some(7.0), None]);
 }
+
+#[test]
+fn a_plan_warns_of_steps_that_are_too_short() {
+    let every = |every: &str| STEPS.replace("10s", every);
+    let warned = |load: &str| plan(load, "").warnings.join(" ");
+    // Three readings of a second each.
+    assert!(
+        warned(&every("2s")).contains("is read every 1s, and 2s of a step count"),
+        "{}",
+        warned(&every("2s"))
+    );
+    assert!(!warned(&every("3s")).contains("is read every"));
+    // Of a search's step of 3 s, a fifth is warm-up.
+    let search = |step| {
+        let text = format!(
+            "name: t\nslo: [errors < 1%]\nattacks: [{{ name: a, url: 'http://127.0.0.1:1/', load: {{ search: {{ from: 1/s, up_to: 9/s, step: {step} }} }}, resources: [{{ pid: 7 }}] }}]"
+        );
+        common::plan_of(&text, 600).warnings.join(" ")
+    };
+    assert!(search("3s").contains("2.4s of a step count"), "{}", search("3s"));
+    assert!(!search("4s").contains("of a step count"));
+}

@@ -57,8 +57,17 @@ struct AttackSummary {
     warm_up: u32,
     /// What sends the requests; more than one where the requests differ.
     engines: Vec<&'static str>,
+    /// What is read of the target beside the load.
+    resources: Vec<ResourceSummary>,
     mix: Vec<(String, u32)>,
     slo: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ResourceSummary {
+    name: String,
+    source: String,
+    every_s: f64,
 }
 
 impl Summary {
@@ -89,6 +98,15 @@ impl Summary {
                     .collect::<BTreeSet<_>>()
                     .into_iter()
                     .map(Carrier::name)
+                    .collect(),
+                resources: attack
+                    .resources
+                    .iter()
+                    .map(|probe| ResourceSummary {
+                        name: probe.name.clone(),
+                        source: probe.source.to_string(),
+                        every_s: probe.every.as_secs_f64(),
+                    })
                     .collect(),
                 mix: attack
                     .requests
@@ -174,6 +192,9 @@ impl Summary {
             if attack.warm_up > 0 {
                 let warm_up = counted(u64::from(attack.warm_up), "connection");
                 let _ = writeln!(text, "  {warm_up} opened before it begins");
+            }
+            for ResourceSummary { name, source, every_s } in &attack.resources {
+                let _ = writeln!(text, "  reads {name} each {}: {source}", seconds(*every_s));
             }
             if attack.mix.len() > 1 {
                 let mix: Vec<String> = attack
