@@ -32,6 +32,10 @@ pub const NEAR: f64 = 0.8;
 /// more was asked of it.
 const FULL: f64 = 0.98;
 
+/// A later step that is at this ratio of an earlier one's rate, or below, tells what
+/// grows with the rate from what grows with time.
+const LOWER: f64 = 0.9;
+
 /// A slope is there when noise alone is less likely than this to show it.
 const SIGNIFICANCE: f64 = 0.05;
 
@@ -204,7 +208,9 @@ fn trend(resource: &Resource) -> Trend {
     } else {
         trend.reason = Some("it varied too much from step to step to tell what load does to it".to_owned());
     }
-    if trend.verdict == Effect::Grows && accumulates(&growing, &line) {
+    let least = points.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min);
+    let spread = points.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max) - least;
+    if scale > 0.0 && spread >= FLAT * scale && accumulates(&growing, &line) {
         trend.verdict = Effect::Accumulates;
         trend.reason =
             Some("it grows with the requests that were served, and not with their rate".to_owned());
@@ -227,6 +233,12 @@ fn trend(resource: &Resource) -> Trend {
 /// as well as a line must. Rates that only ever rise cannot tell the two apart, and
 /// then it is the rate.
 fn accumulates(steps: &[&Observation], against_rate: &Line) -> bool {
+    let falls_back = |one: &&Observation| {
+        steps.iter().any(|later| later.answered > one.answered && later.achieved < LOWER * one.achieved)
+    };
+    if !steps.iter().any(falls_back) {
+        return false;
+    }
     let so_far: Vec<(f64, f64)> = steps.iter().map(|step| (step.answered, step.value)).collect();
     Line::fit(&so_far).is_some_and(|line| line.slope > 0.0 && line.r2 >= MIN_R2 && line.r2 > against_rate.r2)
 }

@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
 use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
@@ -25,7 +27,7 @@ pub async fn serve() -> Result<(), lambda_runtime::Error> {
     let table = std::env::var(TABLE_VARIABLE).map_err(|_| {
         lambda_runtime::Error::from(format!("the worker's environment lacks {TABLE_VARIABLE}"))
     })?;
-    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let config = config();
     let worker = Arc::new(Worker { table, secrets: AwsSecrets::new(config.clone()), config });
     // On the heap, and of no type that a caller must look through.
     let serving: Serving =
@@ -34,6 +36,20 @@ pub async fn serve() -> Result<(), lambda_runtime::Error> {
             async move { Box::pin(worker.invoke(event)).await }
         })));
     serving.await
+}
+
+/// What Lambda puts into every function's environment: its region, and the credentials
+/// of its role. Whatever else a client may be configured by would make the package a
+/// tenth larger: profiles, single sign-on, and the clients of their services.
+fn config() -> SdkConfig {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let credentials = EnvironmentVariableCredentialsProvider::new();
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(variable("AWS_REGION").map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(credentials));
+    config.set_endpoint_url(variable("AWS_ENDPOINT_URL"));
+    config.build()
 }
 
 type Serving = Pin<Box<dyn Future<Output = Result<(), lambda_runtime::Error>>>>;
