@@ -38,7 +38,7 @@ fn a_target_that_burns_is_bound_by_its_processor() {
     // 2 ms of one processor for each request: full at 500/s, less what HTTP takes.
     repeat("CPU-bound", Enough::All, || {
         let report = attack("--service 0s --burn 2ms", None, &[0], |target| {
-            watched(target, "steps: { rates: [100/s, 200/s, 300/s, 400/s, 600/s], each: 4s }")
+            watched(target, "steps: { rates: [100/s, 200/s, 300/s, 400/s, 600/s], each: 3s }")
         });
         let full_at = number(&report["binding_resource"]["full_at"]).unwrap_or(0.0);
         let right = report["binding_resource"]["verdict"] == "binds"
@@ -52,7 +52,7 @@ fn a_target_that_burns_is_bound_by_its_processor() {
 fn a_target_that_only_waits_is_bound_by_nothing_that_is_read() {
     repeat("idle", Enough::All, || {
         let report = attack("--service 20ms --servers 8", None, &[0], |target| {
-            watched(target, "steps: { rates: [50/s, 100/s, 200/s, 300/s, 380/s, 450/s], each: 4s }")
+            watched(target, "steps: { rates: [50/s, 100/s, 200/s, 300/s, 380/s, 450/s], each: 3s }")
         });
         let right = report["binding_resource"]["verdict"] == "none_binds";
         if right { Ok(binding(&report)) } else { Err(binding(&report)) }
@@ -65,7 +65,7 @@ fn a_target_that_holds_files_is_bound_by_its_descriptors() {
     // per request and second. Of 256, some twelve are its own.
     repeat("descriptor-bound", Enough::All, || {
         let report = attack("--service 100ms --servers 1000 --hold-files 4", Some(256), &[0], |target| {
-            watched(target, "steps: { rates: [50/s, 100/s, 200/s, 300/s, 400/s, 600/s], each: 4s }")
+            watched(target, "steps: { rates: [50/s, 100/s, 200/s, 300/s, 400/s, 600/s], each: 3s }")
         });
         let full_at = number(&report["binding_resource"]["full_at"]).unwrap_or(0.0);
         let right = report["binding_resource"]["verdict"] == "binds"
