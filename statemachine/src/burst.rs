@@ -284,7 +284,8 @@ fn is_getting_better(after: &[&Moment], baseline: &Baseline) -> bool {
     let (first, last) =
         (Baseline::badness(&after[..third]), Baseline::badness(&after[after.len() - third..]));
     // What is normal already need not get better.
-    let quicker = (last.0 <= first.0 * BETTER, last.0 <= baseline.normal_p99.max(first.0));
+    let quicker =
+        (last.0.is_finite() && last.0 <= first.0 * BETTER, last.0 <= baseline.normal_p99.max(first.0));
     let fewer = (last.1 <= first.1 * BETTER && first.1 > 0.0, last.1 <= baseline.error_ratio.max(first.1));
     (quicker.0 && fewer.1) || (fewer.0 && quicker.1)
 }
@@ -406,6 +407,11 @@ mod tests {
         assert_eq!((burst.recovered, burst.recovery_s), (false, None));
         // Answers that are quick again are none when half of them are errors.
         moments.iter_mut().for_each(|moment| moment.p99 = Some(5.0));
+        assert_eq!(judge(&moments).verdict, Verdict::NeverRecovered);
+        // Nor does it get better where nothing at all is answered as it should be.
+        for moment in moments.iter_mut().filter(|moment| moment.at_s >= 25.0) {
+            (moment.p99, moment.errors, moment.completed) = (None, moment.scheduled, 0);
+        }
         assert_eq!(judge(&moments).verdict, Verdict::NeverRecovered);
     }
 

@@ -153,7 +153,8 @@ pub enum Outcome {
         /// The rule, as written; of several the one that broke first.
         promise: String,
     },
-    /// A promise broke, and the generator may be to blame.
+    /// A promise broke, and the generator may be to blame. It is repeated once: a
+    /// machine may have stood still for a moment.
     GeneratorLimited,
     /// Too little was seen to tell.
     NoEvidence,
@@ -504,11 +505,22 @@ mod tests {
         let (history, conclusion) = go_on(&search(), vec![], |step| {
             if step.rate <= rate("300/s") { Outcome::Held } else { Outcome::GeneratorLimited }
         });
-        assert_eq!(history.len(), 3, "it is not repeated");
+        assert_eq!(history.len(), 4, "it is repeated once: a machine may have stood still");
         assert_eq!(conclusion.verdict, Verdict::Inconclusive);
         assert_eq!(conclusion.reason, Some(Reason::GeneratorLimited));
         assert_eq!(conclusion.sustained, [Some(250.1), None]);
         assert_eq!((conclusion.confirmed, conclusion.broke), (false, None));
+        // Once is no more than a repeat.
+        let mut stood_still = false;
+        let (history, conclusion) = go_on(&search(), vec![], |step| {
+            if step.rate > rate("300/s") && !std::mem::replace(&mut stood_still, true) {
+                Outcome::GeneratorLimited
+            } else {
+                up_to("500/s")(step)
+            }
+        });
+        assert_eq!((conclusion.verdict, conclusion.confirmed), (Verdict::Sustained, true));
+        assert_eq!(history.iter().filter(|tried| tried.outcome == Outcome::GeneratorLimited).count(), 1);
         // The same in a hold.
         let (_, conclusion) = go_on(&search(), vec![], |step| match step.purpose {
             Purpose::Confirm => Outcome::GeneratorLimited,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -119,7 +120,8 @@ impl Home {
     pub(crate) fn run_alone_on(&self, processors: &str, config: impl FnOnce() -> String) -> Output {
         let permit = Permit::alone();
         let run = self.run_command(&config(), &[]);
-        Running::start(on(processors, &run), permit).wait()
+        let running = Running::start(on(processors, &run), permit);
+        running.wait_within(clock::DEADLINE * 5)
     }
 
     /// Starts a run; more than one may be under way.
@@ -233,8 +235,13 @@ impl Running {
     ///
     /// # Panics
     /// When it takes longer than anything here may.
-    pub(crate) fn wait(mut self) -> Output {
-        let status = clock::wait_for("a command to end", || {
+    pub(crate) fn wait(self) -> Output {
+        self.wait_within(clock::DEADLINE)
+    }
+
+    /// The same, of one that may take longer.
+    fn wait_within(mut self, deadline: Duration) -> Output {
+        let status = clock::wait_within(deadline, "a command to end", || {
             self.peak_memory = self.peak_memory.max(peak_memory(self.child.id()).unwrap_or(0));
             self.child.try_wait().unwrap()
         });

@@ -30,7 +30,7 @@ struct Open<'a> {
     step: &'a Step,
     /// What broke in it, when it did.
     broke: Option<&'a str>,
-    /// Whether it once showed nothing.
+    /// Whether it once showed nothing, of the target at least.
     blind: bool,
 }
 
@@ -47,9 +47,11 @@ impl<'a> Seen<'a> {
         let open = self.open.take().filter(|open| open.step.rate == step.rate);
         let (failed, blind) = open.map_or((None, false), |open| (open.broke, open.blind));
         match outcome {
-            Outcome::GeneratorLimited => return Some(End::Inconclusive(Reason::GeneratorLimited)),
+            Outcome::GeneratorLimited if blind => return Some(End::Inconclusive(Reason::GeneratorLimited)),
             Outcome::NoEvidence if blind => return Some(End::Inconclusive(Reason::NoEvidence)),
-            Outcome::NoEvidence => self.open = Some(Open { step, broke: failed, blind: true }),
+            Outcome::GeneratorLimited | Outcome::NoEvidence => {
+                self.open = Some(Open { step, broke: failed, blind: true })
+            }
             Outcome::Held if confirming => return Some(End::Confirmed { rate: step.rate }),
             Outcome::Held => self.held.push(step.rate),
             Outcome::Broke { promise } if confirming => self.broken_holds.push((step.rate, promise)),

@@ -98,7 +98,7 @@ fn a_target_that_stalls_takes_as_much_less() {
     Case {
         name: "a stall each second",
         knobs: "--servers 8 --service 5ms --stall 40ms --every 1s",
-        slo: "p99 < 150ms, errors < 0.1%",
+        slo: "p99 < 80ms, errors < 0.1%",
         search: "from: 100/s, up_to: 10000/s, step: 3s",
         truth: 1536.0,
         gave_way: "queueing",
