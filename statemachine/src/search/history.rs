@@ -50,7 +50,7 @@ impl<'a> Seen<'a> {
             Outcome::GeneratorLimited if blind => return Some(End::Inconclusive(Reason::GeneratorLimited)),
             Outcome::NoEvidence if blind => return Some(End::Inconclusive(Reason::NoEvidence)),
             Outcome::GeneratorLimited | Outcome::NoEvidence => {
-                self.open = Some(Open { step, broke: failed, blind: true })
+                self.open = Some(Open { step, broke: failed, blind: true });
             }
             Outcome::Held if confirming => return Some(End::Confirmed { rate: step.rate }),
             Outcome::Held => self.held.push(step.rate),
