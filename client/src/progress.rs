@@ -173,10 +173,12 @@ impl Progress {
         let p99 = times.quantile_ms(0.99).map_or("–".to_owned(), |ms| format!("{ms:.1} ms"));
         let seen = if counts.partial { " seen since" } else { "" };
         let position = elapsed.min(self.duration_s);
+        let begins_in = round.t0.duration_since(clock::now()).as_secs();
+        let soon = if begins_in > 0 { format!(" in {begins_in} s") } else { String::new() };
         let step = round
             .step
             .as_ref()
-            .map_or(String::new(), |step| format!("step {}: {}  ", round.number + 1, step.rate));
+            .map_or(String::new(), |step| format!("step {}: {}{soon}  ", round.number + 1, step.rate));
         let message = format!("{step}{rate}/s  p99 {p99}  {errors} errors of {ended}{seen}");
         if self.display == Display::Lines {
             // A pipe that is closed wants no more of it.

@@ -12,7 +12,7 @@ use deathstar_statemachine::message::{FleetShards, NextRoundOutput};
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::Round;
 use deathstar_statemachine::schedule::micros;
-use deathstar_statemachine::search::{Decision, Outcome, Search, Step, Tried};
+use deathstar_statemachine::search::{Decision, MAX_REST, Outcome, Step, Tried};
 use deathstar_statemachine::units::display_duration;
 use jiff::{SignedDuration, Timestamp};
 
@@ -51,6 +51,7 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         judged: false,
         step,
         outcome: None,
+        rest: Duration::ZERO,
     };
     table.put_round(run, &round).await?;
     Ok(attack(&plan, &round))
@@ -79,10 +80,12 @@ fn next(plan: &Plan, rounds: &[Round]) -> Next {
 
 /// How long the target is left alone, so that what a step left behind does not count
 /// for the next. What we waited for has ended with the round; a target may still be
-/// busy with what we gave up on.
+/// busy with what we gave up on, and one that broke may need a moment anyway.
 fn rest(plan: &Plan, rounds: &[Round]) -> Duration {
-    let broke = rounds.last().is_some_and(|round| matches!(round.outcome, Some(Outcome::Broke { .. })));
-    plan.config.search().filter(|_| broke).map(Search::warm_up).unwrap_or_default()
+    let (Some(search), Some(last)) = (plan.config.search(), rounds.last()) else { return Duration::ZERO };
+    let broke = matches!(last.outcome, Some(Outcome::Broke { .. }));
+    let moment = if broke { search.warm_up().min(MAX_REST) } else { Duration::ZERO };
+    last.rest.max(moment)
 }
 
 /// A load that began now would be cut off by the run's own switch.

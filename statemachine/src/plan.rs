@@ -19,7 +19,7 @@ use crate::load::Load;
 use crate::pace::{Crowd, Pace};
 use crate::resources;
 use crate::schedule::{Schedule, Shard, micros};
-use crate::search::{HOLD_STEPS, Search, Step};
+use crate::search::{HOLD_STEPS, MAX_REST, Search, Step};
 use crate::secret::{self, Reference};
 use crate::slo::Metric;
 use crate::units::{display_duration, duration_text};
@@ -435,7 +435,7 @@ fn deadline(config: &Config, place: &Place, spread: Duration, planned_at: Timest
     let load = match config.search() {
         // Each round ends with the slowest request of it.
         Some(search) => {
-            let between = place.lead + search.warm_up() + after_start(config, spread);
+            let between = place.lead + MAX_REST + after_start(config, spread);
             search.load_whatever_happens() + between * search.steps_whatever_happens()
         }
         None => Duration::from_micros(longest_load(config)),
@@ -476,7 +476,9 @@ fn slice(config: &Config, place: &Place, spread: Duration) -> Result<Duration, P
     let Some(slowest) = config.attacks().iter().max_by_key(|attack| attack.timeout) else {
         return Ok(place.slice);
     };
-    let room = place.invocation.saturating_sub(INVOCATION_MARGIN + spread + slowest.timeout * 2);
+    // A worker is there before a step begins, and waits while the target rests.
+    let rest = if config.search().is_some() { MAX_REST } else { Duration::ZERO };
+    let room = place.invocation.saturating_sub(INVOCATION_MARGIN + spread + rest + slowest.timeout * 2);
     if room >= place.slice {
         return Ok(place.slice);
     }

@@ -16,6 +16,7 @@ mod stretch;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ use crate::message::CaughtFailure;
 use crate::regression::Binding;
 use crate::scaling::Scaling;
 use crate::search::{Outcome, Purpose, Step, Tried};
+use crate::units::duration_text;
 use crate::window::{Series, Tally};
 
 /// The version of the report's shape.
@@ -64,6 +66,9 @@ pub struct Round {
     /// What came of that, once it was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
+    /// How long the target is left alone after it, for what it left behind.
+    #[serde(default, with = "duration_text")]
+    pub rest: Duration,
 }
 
 impl Round {
@@ -422,9 +427,10 @@ pub struct Moment {
 pub struct CurvePoint {
     /// Requests due per second.
     pub rate: f64,
-    /// Answered per second, as in [`Rates::achieved`].
+    /// Answered per second, with any status, by when the answers came: what a step
+    /// leaves behind and the next one's time answers does not count for it.
     pub achieved: f64,
-    /// Completed per second.
+    /// Of the requests due, how many per second were completed, however late.
     #[serde(default)]
     pub succeeded: f64,
     /// Response time, in milliseconds.
@@ -456,7 +462,12 @@ pub struct CurvePoint {
 impl CurvePoint {
     /// It, as a point of a curve that may have a knee.
     const fn knee_point(&self) -> knee::Point {
-        knee::Point { rate: self.rate, achieved: self.succeeded, response_time_ms: self.p50 }
+        knee::Point { rate: self.rate, achieved: self.served(), response_time_ms: self.p50 }
+    }
+
+    /// Requests served per second: neither refused, nor left to a later step.
+    const fn served(&self) -> f64 {
+        self.succeeded.min(self.achieved)
     }
 }
 

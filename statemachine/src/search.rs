@@ -70,6 +70,10 @@ pub const MAX_STEPS: u32 = 80;
 /// would be too little, and six would leave nothing for rounding.
 pub const MAX_GROWTH: f64 = 7.0;
 
+/// The longest that a target is left alone between two steps. On AWS, workers wait that
+/// long, too, and live for 15 minutes.
+pub const MAX_REST: Duration = Duration::from_secs(180);
+
 /// How much of a step is its warm-up, one part in so many: what the target does then is
 /// not judged.
 const WARM_UP: u32 = 5;
@@ -153,8 +157,8 @@ pub enum Outcome {
         /// The rule, as written; of several the one that broke first.
         promise: String,
     },
-    /// A promise broke, and the generator may be to blame. It is repeated once: a
-    /// machine may have stood still for a moment.
+    /// A promise broke, and the generator may be to blame, or it did not send all that
+    /// was due. It is repeated once: a machine may have stood still for a moment.
     GeneratorLimited,
     /// Too little was seen to tell.
     NoEvidence,
@@ -223,7 +227,7 @@ pub struct Conclusion {
     pub sustained: [Option<f64>; 2],
     /// The lowest rate that broke within one step, and again in its repeat.
     pub breaks_at: Option<f64>,
-    /// The promise that broke there, or else in a hold.
+    /// The promise that broke at the upper end of `sustained`.
     pub broke: Option<String>,
     /// Whether a hold confirmed the lower end.
     pub confirmed: bool,
@@ -376,7 +380,7 @@ impl Search {
             verdict,
             sustained: [held.map(per_second), lowest.map(|(rate, _)| per_second(*rate))],
             breaks_at: seen.broke.as_ref().map(|(rate, _)| per_second(*rate)),
-            broke: seen.broke.as_ref().or(refuted).map(|(_, promise)| (*promise).to_owned()),
+            broke: lowest.map(|(_, promise)| (*promise).to_owned()),
             confirmed,
             confirming_step: confirmed.then(|| history.len() - 1),
             steps: history.len(),

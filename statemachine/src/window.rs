@@ -125,6 +125,10 @@ pub struct Tally {
     /// Answers that came before the load ended, or within a second of being
     /// due: what the achieved rate counts.
     pub in_time: u64,
+    /// Answers that came in the time of this tally, whenever their requests were due:
+    /// what the target served meanwhile. In windows only.
+    #[serde(default)]
+    pub answered: u64,
     /// Bytes of requests sent, heads and bodies, before encryption.
     pub bytes_sent: u64,
     /// Bytes of response bodies received.
@@ -165,6 +169,7 @@ impl Tally {
             failed: BTreeMap::new(),
             status_codes: BTreeMap::new(),
             in_time: 0,
+            answered: 0,
             bytes_sent: 0,
             bytes_received: 0,
             response_time: empty.clone(),
@@ -237,6 +242,7 @@ impl Tally {
             *self.status_codes.entry(*status).or_default() += count;
         }
         self.in_time += other.in_time;
+        self.answered += other.answered;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.response_time.add(&other.response_time);
@@ -302,7 +308,7 @@ pub struct Window {
     pub at: u64,
     /// How long it is, in microseconds; at most as the pace says.
     pub len: u64,
-    /// One entry for each request kind that was due in it.
+    /// One entry for each request kind that was due or answered in it.
     pub series: Vec<Series>,
     /// The worker in this window.
     pub health: Health,

@@ -505,7 +505,7 @@ fn a_search_is_read_with_its_defaults() {
     let rates = [search.from(), search.up_to()];
     assert_eq!(rates, [100, 5000].map(Rate::per_second));
     assert_eq!((search.step(), search.warm_up()), (Duration::from_secs(10), Duration::from_secs(2)));
-    let short = "name: t\nattacks: [{name: a, url: http://h/, load: {search: {from: 1/m, up_to: 9/s}}}]\nslo: [p99 < 1s]";
+    let short = "name: t\nattacks: [{name: a, url: http://h/, load: {search: {from: 1/m, up_to: 9/s}}}]\nslo: [p99 < 1s, errors < 1%]";
     let short = read(short);
     let search = short.search().unwrap();
     assert_eq!((search.step(), search.tolerance()), (Duration::from_secs(30), 0.03));
@@ -531,7 +531,8 @@ fn what_a_search_cannot_be_is_refused() {
         (with(&format!("{good}, step: 2h"), slo), "a step of 2h is outside 1s … 1h"),
         (with(&format!("{good}, tolerance: 60%"), slo), "a tolerance of 60% is outside 0.1% … 50%"),
         (with(&format!("{good}, tolerance: 5"), slo), "is no tolerance; write a percentage such as 3%"),
-        (with(good, ""), "a search needs a promise to search by"),
+        (with(good, ""), "a search needs promises to search by"),
+        (with(good, slo), "a search needs a promise on errors, too"),
         (with(good, &format!("{another}{slo}")), "a search is the only attack of its config, and here are 2"),
         (with(good, &format!("{slo}stop_if: errors > 20% for 10s\n")), "remove stop_if"),
         (with(good, "slo: [rate >= 100/s]\n"), "\"rate >= 100/s\" is no promise to search by"),

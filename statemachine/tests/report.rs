@@ -75,6 +75,7 @@ impl Table {
             judged: true,
             step: None,
             outcome: None,
+            rest: Duration::ZERO,
         };
         self.report_of(vec![round])
     }
@@ -112,6 +113,7 @@ fn series(attack: u32, request: u32, scheduled: u64, ends: &[(u64, Outcome, u64)
         let timing = Timing { intended: zero, sent: zero, done: Duration::from_millis(*millis) };
         (0..*count).for_each(|_| tally.record(*outcome, &timing, true));
     }
+    tally.answered = tally.in_time;
     Series { attack, request, tally }
 }
 
@@ -360,7 +362,7 @@ fn a_promise_that_broke_while_the_generator_was_limited_is_open() {
         report.reasons,
         [
             "p99 < 5ms on home: it broke while the generator itself was limited",
-            "requests left more than 10 ms late (p99) in 10 % of worker-seconds; 4 workers would do"
+            "requests left more than 10 ms late (p99) in 10 % of worker-seconds; it would take at least 4 workers"
         ]
     );
 }
@@ -377,7 +379,7 @@ fn what_we_could_not_send_is_not_the_targets_failure() {
         assert_eq!((report.generator.unsent, report.generator.limited), (unsent, unsent > 0));
         assert_eq!(report.verdict, verdict, "{:?}", report.reasons);
         if unsent > 0 {
-            let said = "1 requests were due and never sent, since a worker was late by more than a second or had no socket left; 3 workers would do";
+            let said = "1 requests were due and never sent, since a worker was late by more than a second or had no socket left; it would take at least 3 workers";
             assert_eq!(report.reasons.last().map(String::as_str), Some(said));
         }
     }
@@ -533,6 +535,23 @@ fn a_step_that_was_stopped_keeps_its_rate() {
     let points: Vec<(f64, f64)> =
         report.attacks[0].curve.iter().map(|point| (point.rate, point.achieved)).collect();
     assert_eq!(points, [(100.0, 100.0), (200.0, 200.0)], "over the second that it lasted");
+}
+
+/// Of what is due in the second step, a sixth is answered after the load.
+#[test]
+fn a_step_achieves_what_is_answered_while_it_lasts() {
+    let mut table = steps(3 * S);
+    for (_, window) in table.windows.iter_mut().filter(|(_, window)| window.at >= S + S / 2) {
+        // 50 of 200/s for half a second, and 100 for a second, are due of each worker.
+        window.series[0].tally.answered = if window.at < 2 * S { 25 } else { 100 };
+    }
+    let report = table.report();
+    let point = &report.attacks[0].curve[1];
+    // 2 × 125 in 1.5 s, while 2 × 150 are completed in the end.
+    assert!(
+        (point.achieved - 250.0 / 1.5).abs() < 1e-9 && (point.succeeded - 200.0).abs() < 1e-9,
+        "{point:?}"
+    );
 }
 
 #[test]

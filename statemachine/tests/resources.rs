@@ -44,7 +44,17 @@ fn report(
 ) -> Report {
     let until = plan.load_end();
     let t0 = "2026-01-01T00:00:01Z".parse().unwrap();
-    let round = Round { number: 0, from: 0, until, t0, slices: 1, judged: true, step: None, outcome: None };
+    let round = Round {
+        number: 0,
+        from: 0,
+        until,
+        t0,
+        slices: 1,
+        judged: true,
+        step: None,
+        outcome: None,
+        rest: Duration::ZERO,
+    };
     let mut merge = Merge::new(plan, vec![round]);
     let id = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice: 0 };
     merge.end(&id, &SliceEnd { until, totals: vec![] });
@@ -55,6 +65,7 @@ fn report(
         let (zero, done) = (Duration::ZERO, Duration::from_millis(millis));
         let timing = Timing { intended: zero, sent: zero, done };
         (0..count).for_each(|_| tally.record(Outcome::Completed { status: 200 }, &timing, true));
+        tally.answered = tally.in_time;
         let (readings, misses) = read((second + 1) * S);
         let series = vec![Series { attack: 0, request: 0, tally }];
         merge.window(&id, &Window { series, readings, misses, ..Window::empty(second * S, S) });

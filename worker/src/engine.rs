@@ -98,7 +98,7 @@ impl<T: Transport + 'static> Engine<T> {
             .map(|attack| attack.requests.iter().map(|request| transport.prepare(request)).collect())
             .collect::<Result<Vec<Vec<_>>, _>>()?;
         let kinds: Vec<usize> = prepared.iter().map(Vec::len).collect();
-        let recorder = RefCell::new(Recorder::new(plan.grid(), plan.spans(), slice.start, &kinds));
+        let recorder = RefCell::new(Recorder::new(plan.grid(), plan.spans(), slice, &kinds));
         let gate = gate(&plan, shard, clock);
         let stop_rule = plan.config.stop_if().map(|stop_if| StopRule::new(stop_if.clone(), attacks.len()));
         Ok(Self {

@@ -23,6 +23,8 @@ const IN_TIME: Duration = Duration::from_secs(1);
 pub struct Recorder {
     grid: Grid,
     spans: Vec<Span>,
+    /// Where the load of this slice ends, in microseconds.
+    end: u64,
     /// By attack, by request.
     totals: Vec<Vec<Tally>>,
     open: BTreeMap<u64, OpenWindow>,
@@ -94,12 +96,13 @@ pub struct Traffic {
 }
 
 impl Recorder {
-    /// Nothing seen yet of a load that starts at `start`, in microseconds.
-    /// `requests` says how many kinds each attack has.
+    /// Nothing seen yet of a slice of the load. `requests` says how many kinds each
+    /// attack has.
     #[must_use]
-    pub fn new(grid: Grid, spans: Vec<Span>, start: u64, requests: &[usize]) -> Self {
+    pub fn new(grid: Grid, spans: Vec<Span>, slice: Span, requests: &[usize]) -> Self {
         Self {
-            covered: start,
+            covered: slice.start,
+            end: slice.end,
             held: BTreeMap::new(),
             grid,
             spans,
@@ -126,6 +129,7 @@ impl Recorder {
         let load_end = Duration::from_micros(self.spans[slot.attack].end);
         let in_time = timing.done < load_end || timing.response_time() <= IN_TIME;
         self.in_flight = self.in_flight.saturating_sub(1);
+        let end = self.end;
         let count = |tally: &mut Tally| {
             tally.record(*outcome, timing, in_time);
             tally.opened(ended.connect, ended.tls);
@@ -141,7 +145,25 @@ impl Recorder {
         if *outcome != Outcome::Dropped {
             health.send_lag.record(timing.sent.saturating_sub(timing.intended));
         }
-        count(open.tally(slot));
+        let (window, done) = (open.window.at..open.window.at + open.window.len, micros(timing.done));
+        let tally = open.tally(slot);
+        count(tally);
+        if outcome.is_answer() && done < end {
+            if window.contains(&done) {
+                tally.answered += 1;
+            } else {
+                self.answered(slot, done);
+            }
+        }
+    }
+
+    /// Counts an answer in the window in which it came. Where that was let go meanwhile,
+    /// it would come back with nothing else in it.
+    fn answered(&mut self, slot: Slot, at: u64) {
+        let (start, len) = self.grid.window_of(at);
+        if self.open.contains_key(&start) || start + len > self.covered {
+            self.window(at).tally(slot).answered += 1;
+        }
     }
 
     /// Notes the generator's state for the second that ends at `until`.
@@ -296,11 +318,17 @@ impl OpenWindow {
 #[cfg(test)]
 mod tests {
     use deathstar_statemachine::resources::Place;
+    use deathstar_statemachine::window::ErrorClass;
 
     use super::*;
 
     fn recorder() -> Recorder {
-        Recorder::new(Grid::new(vec![]), vec![Span { start: 0, end: 2_000_000 }], 0, &[1])
+        Recorder::new(
+            Grid::new(vec![]),
+            vec![Span { start: 0, end: 2_000_000 }],
+            Span { start: 0, end: 2_000_000 },
+            &[1],
+        )
     }
 
     fn slot(ms: u64) -> Slot {
@@ -398,7 +426,8 @@ mod tests {
 
     #[test]
     fn a_window_is_as_long_as_it_has_lasted() {
-        let mut recorder = Recorder::new(Grid::new(vec![1_500_000]), vec![], 0, &[]);
+        let mut recorder =
+            Recorder::new(Grid::new(vec![1_500_000]), vec![], Span { start: 0, end: 2_000_000 }, &[]);
         let lengths = |recorder: &Recorder, now| -> Vec<(u64, u64)> {
             recorder.checkpoint(now).windows.iter().map(|window| (window.at, window.len)).collect()
         };
@@ -412,7 +441,8 @@ mod tests {
 
     #[test]
     fn a_long_window_is_as_busy_as_its_seconds_and_is_let_go_after_the_last() {
-        let mut recorder = Recorder::new(Grid::of(10_000_000, vec![]), vec![], 0, &[]);
+        let mut recorder =
+            Recorder::new(Grid::of(10_000_000, vec![]), vec![], Span { start: 0, end: 2_000_000 }, &[]);
         for second in 1..=12 {
             recorder.cover(second * 1_000_000);
             let busy = if second <= 5 { 0.9 } else { 0.1 };
@@ -433,6 +463,41 @@ mod tests {
         assert_eq!((windows[0].len, windows[1].len), (10_000_000, 2_000_000));
         recorder.written(&versions);
         assert_eq!(recorder.open.keys().collect::<Vec<_>>(), [&10_000_000]);
+    }
+
+    #[test]
+    fn an_answer_counts_in_the_second_in_which_it_came_too() {
+        let mut recorder = recorder();
+        let answer = Outcome::Failed { class: ErrorClass::Status, status: Some(503) };
+        let refused = Outcome::Failed { class: ErrorClass::Refused, status: None };
+        // The last two are no answers of the load: one was none, one came after it.
+        for (intended, done, outcome) in [
+            (100, 200, answer),
+            (300, 1200, answer),
+            (400, 1900, answer),
+            (500, 600, refused),
+            (1500, 2000, answer),
+        ] {
+            recorder.scheduled(slot(intended));
+            recorder.ended(slot(intended), &ended(outcome, intended, done));
+        }
+        let (windows, _) = recorder.checkpoint(3_000_000).split();
+        let tally = |window: &Window| (window.series[0].tally.scheduled, window.series[0].tally.answered);
+        assert_eq!(windows.iter().map(tally).collect::<Vec<_>>(), [(4, 1), (1, 2)]);
+    }
+
+    #[test]
+    fn a_window_that_was_let_go_does_not_come_back_for_an_answer() {
+        let mut recorder = recorder();
+        recorder.scheduled(slot(100));
+        recorder.cover(1_000_000);
+        recorder.scheduled(slot(1200));
+        recorder.ended(slot(100), &ended(Outcome::TimedOut, 100, 900));
+        let (_, versions) = recorder.checkpoint(1_100_000).split();
+        recorder.written(&versions);
+        recorder.ended(slot(1200), &ended(Outcome::Completed { status: 200 }, 1200, 999));
+        let (windows, _) = recorder.checkpoint(1_300_000).split();
+        assert_eq!(windows.iter().map(|window| window.at).collect::<Vec<_>>(), [1_000_000]);
     }
 
     #[test]

@@ -306,7 +306,7 @@ fn generator(text: &mut String, report: &Report, style: Style) {
         let _ = writeln!(text, "  {} {limit}", mark(Verdict::Inconclusive));
     }
     if let Some(needed) = generator.workers_needed {
-        let _ = writeln!(text, "  {needed} workers would do");
+        let _ = writeln!(text, "  it would take at least {needed} workers");
     }
 }
 

@@ -259,6 +259,9 @@ impl Check<'_> {
         }
         if raw.slo.is_empty() && raw.attacks[index].slo.is_empty() {
             self.note(&path, Invalid::SearchWithoutPromise);
+        } else if attacks.iter().any(|attack| !attack.slo.iter().any(|rule| rule.metric() == Metric::Errors))
+        {
+            self.note(&path, Invalid::SearchWithoutErrors);
         }
         if raw.stop_if.is_some() {
             self.note(&Path::default().field("stop_if"), Invalid::SearchStopped);

@@ -388,8 +388,13 @@ pub enum Invalid {
     )]
     SearchBesideOthers(usize),
     /// A search that would never end growing.
-    #[error("a search needs a promise to search by; write slo: [p99 < 300ms] or another")]
+    #[error("a search needs promises to search by; write slo: [p99 < 300ms, errors < 0.1%] or others")]
     SearchWithoutPromise,
+    /// A search that would take a service that refuses for one that serves.
+    #[error(
+        "a search needs a promise on errors, too, or a service that refuses at once would pass for a fast one; add errors < 0.1% to slo"
+    )]
+    SearchWithoutErrors,
     /// A search that its first failure would end.
     #[error("a search goes on behind the first rate that breaks a promise; remove stop_if")]
     SearchStopped,

@@ -125,17 +125,31 @@ fn evidence(capacity: &Capacity, search: &Search) -> Vec<String> {
     evidence
 }
 
-/// The lowest and the highest rate that was tried, and the worst in between.
+/// At the lowest and at the highest rate that was tried. What failed is in no
+/// percentile, so how much that was stands beside it.
 fn of_latency(attack: &AttackReport) -> Option<Answer> {
-    let mut curve: Vec<&CurvePoint> = attack.curve.iter().filter(|point| point.p99.is_some()).collect();
+    let mut curve: Vec<&CurvePoint> = attack.curve.iter().collect();
     curve.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     let (lowest, highest) = (curve.first()?, curve.last().filter(|_| curve.len() > 1)?);
-    let at = |point: &CurvePoint| format!("{} at {}", time(point.p99), per_second(point.rate));
+    if curve.iter().all(|point| point.p99.is_none()) {
+        return None;
+    }
+    let at = |point: &CurvePoint| {
+        let rate = per_second(point.rate);
+        let errors = point.error_ratio.unwrap_or(0.0) * 100.0;
+        match point.p99 {
+            None => format!("unknown at {rate}, where nothing succeeded"),
+            Some(_) if errors > 0.0 => {
+                format!("{} at {rate}, where {errors:.1} % failed", time(point.p99))
+            }
+            Some(_) => format!("{} at {rate}", time(point.p99)),
+        }
+    };
     let intervals = curve.iter().filter(|point| point.p99_interval.is_some()).count();
     Some(Answer {
         attack: attack.all.name.clone(),
         question: "What is its latency, and how does that vary with load?".to_owned(),
-        answer: format!("p99 is {} and {}.", at(lowest), at(highest)),
+        answer: format!("p99 is {}, and {}.", at(lowest), at(highest)),
         evidence: vec![format!(
             "the curve below: {} steps, {intervals} of them long enough for an interval that holds p99 with 95 % confidence",
             curve.len()

@@ -110,6 +110,15 @@ fn reasons_to_fail(report: &Report) -> Vec<String> {
     for promise in report.slo.iter().filter(|promise| promise.verdict == Verdict::Failed) {
         reasons.push(format!("{} broke {}", promise.attack, promise.rule));
     }
+    // A promise may hold of requests none of which succeeded.
+    let silent = reasons.is_empty();
+    for attack in report.attacks.iter().filter(|_| silent) {
+        let found = attack.capacity.as_ref().map(|capacity| &capacity.conclusion);
+        if let Some(found) = found.filter(|found| found.verdict == search::Verdict::BelowFrom) {
+            let why = found.broke.as_deref().unwrap_or("a promise broke");
+            reasons.push(format!("{why}, where the search of {} begins", attack.all.name));
+        }
+    }
     reasons
 }
 
@@ -154,7 +163,8 @@ fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
     }
     if report.generator.limited && report.slo.iter().any(|promise| promise.verdict == Verdict::Inconclusive) {
         let needed = report.generator.workers_needed.unwrap_or(0);
-        reasons.push(format!("{}; {needed} workers would do", report.generator.limits.join("; ")));
+        reasons
+            .push(format!("{}; it would take at least {needed} workers", report.generator.limits.join("; ")));
     }
     reasons
 }

@@ -172,6 +172,10 @@ impl<'a> Merge<'a> {
             {
                 step.moment(&tally);
             }
+            // Where something was answered, and nothing was due.
+            if tally.scheduled == 0 {
+                continue;
+            }
             if let Some(bursts) = self.bursts.get_mut(index) {
                 bursts.moment(at, &tally);
             }

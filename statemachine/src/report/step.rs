@@ -11,17 +11,23 @@ use super::watch::Watch;
 use super::{COVERAGE, Generator, Round};
 use crate::plan::{Plan, Span};
 use crate::schedule::micros;
-use crate::search::Outcome;
+use crate::search::{MAX_REST, Outcome};
 use crate::slo::Rule;
-use crate::window::{Tally, Window};
+use crate::window::{ErrorClass, Tally, Window};
 
 /// What is broken where nothing succeeds, whatever was promised.
 const NOTHING_SUCCEEDED: &str = "nothing succeeded";
+
+/// Of the requests due, how many may go unsent for the generator's own reasons, as a
+/// ratio, if a step is to tell anything.
+const UNSENT: f64 = 0.001;
 
 /// A step of a search, being looked at.
 #[derive(Debug)]
 pub struct StepSeen<'a> {
     rules: &'a [Rule],
+    /// Where it begins, its warm-up included, in microseconds of the load.
+    from: u64,
     pub(super) stretch: Stretch,
     watch: Watch<'a>,
     /// Worker time that is due, and how much of it was seen, in microseconds.
@@ -43,6 +49,7 @@ impl<'a> StepSeen<'a> {
         let span = Span { start, end: round.until };
         Some(Self {
             rules,
+            from: round.from,
             stretch: Stretch::new(span),
             watch: Watch::new(plan),
             due: (span.end - span.start) * u64::from(plan.workers.get()),
@@ -77,9 +84,6 @@ impl<'a> StepSeen<'a> {
     /// Ends the windows of one start.
     fn flush(&mut self) {
         let (at, tally) = std::mem::replace(&mut self.now, (0, Tally::window()));
-        if tally.scheduled == 0 {
-            return;
-        }
         for (rule, first) in self.rules.iter().zip(&mut self.first_broken) {
             // Of a rate, a moment tells nothing that its share of what was due does not.
             let value = observed(rule.metric(), &tally, tally.scheduled, Duration::from_secs(1));
@@ -102,6 +106,23 @@ impl<'a> StepSeen<'a> {
         observed(rule.metric(), tally, tally.scheduled, Duration::from_micros(span.end - span.start))
     }
 
+    /// How long the target may be busy yet with what was given up on, at the rate at
+    /// which it answered; at most [`MAX_REST`]. What was waited for has ended.
+    #[must_use]
+    pub fn left_behind(&mut self) -> Duration {
+        self.flush();
+        let Stretch { span, tally, .. } = &self.stretch;
+        let aborted = tally.failed.get(&ErrorClass::Aborted).copied().unwrap_or_default();
+        let given_up = tally.timed_out + aborted;
+        if given_up == 0 {
+            return Duration::ZERO;
+        }
+        // As much again in proportion was given up on in the warm-up.
+        let time = Duration::from_micros(span.end - self.from);
+        let rest = time.as_secs_f64() * given_up as f64 / tally.answered as f64;
+        Duration::try_from_secs_f64(rest).map_or(MAX_REST, |rest| rest.min(MAX_REST))
+    }
+
     /// What came of it.
     #[must_use]
     pub fn outcome(&mut self) -> Outcome {
@@ -109,6 +130,10 @@ impl<'a> StepSeen<'a> {
         let tally = &self.stretch.tally;
         if (self.seen as f64) < COVERAGE * self.due as f64 || tally.ended() == 0 {
             return Outcome::NoEvidence;
+        }
+        // A promise that held, held for a load that was not the one asked for.
+        if generator.unsent as f64 > UNSENT * tally.scheduled as f64 {
+            return Outcome::GeneratorLimited;
         }
         let broke = |promise: &str| {
             if generator.limited {

@@ -23,7 +23,9 @@ impl Stretch {
     /// Adds all windows of one start.
     pub(super) fn moment(&mut self, tally: &Tally) {
         self.tally.add(tally);
-        self.moments.push(tally.response_time.clone());
+        if tally.scheduled > 0 {
+            self.moments.push(tally.response_time.clone());
+        }
     }
 
     /// How long it lasted up to `horizon`, in microseconds; nothing when it was not
@@ -39,7 +41,7 @@ impl Stretch {
         let interval = |q| bootstrap::interval(moments, q, self.span.start);
         Some(CurvePoint {
             rate: due as f64 / length,
-            achieved: tally.in_time as f64 / length,
+            achieved: tally.answered as f64 / length,
             succeeded: tally.completed as f64 / length,
             p50: tally.response_time.quantile_ms(0.5),
             p99: tally.response_time.quantile_ms(0.99),

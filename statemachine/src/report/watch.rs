@@ -13,7 +13,7 @@ const LATE_MS: f64 = 10.0;
 const BUSY: f64 = 0.8;
 /// The generator is limited when more windows than this were late or busy, 0–1.
 const LIMITED_WINDOWS: f64 = 0.05;
-/// How busy a worker should be when we say how many would do, 0–1.
+/// How busy a worker should be when we say how many it takes, 0–1.
 const COMFORTABLE: f64 = 0.6;
 
 /// What workers said of themselves, being added up.
@@ -32,6 +32,7 @@ pub(super) struct Watch<'a> {
     in_flight_max: u64,
     sockets_max: Option<u32>,
     unsent: u64,
+    scheduled: u64,
 }
 
 impl<'a> Watch<'a> {
@@ -48,6 +49,7 @@ impl<'a> Watch<'a> {
             in_flight_max: 0,
             sockets_max: None,
             unsent: 0,
+            scheduled: 0,
         }
     }
 
@@ -63,6 +65,7 @@ impl<'a> Watch<'a> {
         self.send_lag.add(&health.send_lag);
         self.sockets_max = self.sockets_max.max(health.sockets);
         self.unsent += health.unsent;
+        self.scheduled += window.series.iter().map(|series| series.tally.scheduled).sum::<u64>();
         if health.pacing_lag.count() == 0 && health.cpu_ratio.is_none() {
             return;
         }
@@ -109,6 +112,9 @@ impl<'a> Watch<'a> {
                 "{} requests were due and never sent, since a worker was late by more than a second or had no socket left",
                 self.unsent
             ));
+            // What was sent is what they managed, at their limit.
+            let sent = self.scheduled.saturating_sub(self.unsent).max(1);
+            factor = factor.max(self.scheduled as f64 / sent as f64);
         }
         #[expect(
             clippy::cast_possible_truncation,

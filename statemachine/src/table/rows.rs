@@ -289,7 +289,7 @@ pub fn join_end<B: AsRef<[u8]>>(bodies: impl IntoIterator<Item = B>) -> Result<O
 /// of a request the one that counted more is the later.
 fn join_series(all: impl IntoIterator<Item = Series>) -> Vec<Series> {
     let mut joined = BTreeMap::<(u32, u32), Series>::new();
-    let counted = |series: &Series| series.tally.scheduled + series.tally.ended();
+    let counted = |Series { tally, .. }: &Series| tally.scheduled + tally.ended() + tally.answered;
     for series in all {
         let key = (series.attack, series.request);
         if joined.get(&key).is_none_or(|other| counted(other) < counted(&series)) {
