@@ -19,9 +19,16 @@
 //! four in five of those that begin with it, and four in five of all to the end.
 //! As good as before means no more than 10 % above the baseline's p99, or three
 //! standard deviations where that is more, since a p99 of one second varies by
-//! itself; and no larger a share of errors than in any second of the baseline.
+//! itself; and no larger a share of errors than is usual in the baseline.
 //! Both median and deviation are such that a stall in the baseline does not move
 //! them (median absolute deviation ÷ 0.6745).
+//!
+//! Of errors, usual is what a second of the baseline has at most, its worst
+//! second in twenty left out (one at least), or three standard deviations of a
+//! binomial count above the ratio of those that are left. A target that was bad for
+//! longer than that before the burst must not be so for ever after it: half of the
+//! seconds from a recovery on must also have no more errors than the baseline's
+//! median second, with the same margin.
 //!
 //! A target that is not as good as before at the end may still be on its way:
 //! a backlog drains, and each second is better than the last. One that is no
@@ -54,6 +61,12 @@ const AT_ONCE: usize = 4;
 /// be. The median absolute deviation of a normal distribution is 0.6745 of its
 /// standard deviation.
 const DEVIATIONS: f64 = 3.0 / 0.6745;
+
+/// The same of a share of errors, whose standard deviation is known.
+const ERROR_DEVIATIONS: f64 = 3.0;
+
+/// Of so many seconds of the baseline, one may have any share of errors.
+const LEFT_OUT: usize = 20;
 
 /// The last third of the recovery is on its way when it is at most this ratio of
 /// the first third.
@@ -127,7 +140,7 @@ pub struct Burst {
     /// The p99 of the baseline, in milliseconds: the median of its seconds.
     pub baseline_p99_ms: Option<f64>,
     /// From the start of the spike to the first second with a larger error ratio
-    /// than any of the baseline, in seconds.
+    /// than is usual in the baseline, in seconds.
     pub first_error_s: Option<f64>,
     /// The largest p99 of a second from the start of the spike on, in
     /// milliseconds.
@@ -169,7 +182,7 @@ pub fn judge(moments: &[Moment]) -> Burst {
         }
     };
     let burst = || spike.iter().chain(&after).copied();
-    let first_error = burst().find(|moment| error_ratio(moment) > baseline.error_ratio);
+    let first_error = burst().find(|moment| error_ratio(moment) > baseline.most_errors(moment));
     let peak = burst().filter_map(|moment| moment.p99).max_by(f64::total_cmp);
     let shed_ratio = baseline.refused_beyond(&spike);
     let back = recovery(&after, &baseline);
@@ -213,8 +226,12 @@ struct Baseline {
     p99: f64,
     /// The most that counts as normal, in milliseconds.
     normal_p99: f64,
-    /// The largest of a second, 0–1.
+    /// Errors ÷ scheduled, 0–1, its worst seconds left out,
     error_ratio: f64,
+    /// and the largest of a second.
+    largest_error_ratio: f64,
+    /// That of the median second, of all.
+    median_error_ratio: f64,
     /// Refused ÷ scheduled over all seconds, 0–1.
     refused: f64,
 }
@@ -230,13 +247,33 @@ impl Baseline {
         let mut off: Vec<f64> = times.iter().map(|time| (time - p99).abs()).collect();
         off.sort_by(f64::total_cmp);
         let usual = p99 + DEVIATIONS * median(&off)?;
-        let error_ratio = base.iter().map(|moment| error_ratio(moment)).fold(0.0, f64::max);
-        Some(Self { p99, normal_p99: usual.max(p99 * WITHIN), error_ratio, refused: refused(base) })
+        let mut by_errors = base.to_vec();
+        by_errors.sort_by(|a, b| error_ratio(a).total_cmp(&error_ratio(b)));
+        let ratios: Vec<f64> = by_errors.iter().map(|moment| error_ratio(moment)).collect();
+        let counted = base.len() - (base.len() / LEFT_OUT).max(1);
+        Some(Self {
+            p99,
+            normal_p99: usual.max(p99 * WITHIN),
+            error_ratio: ratio(&by_errors[..counted], |moment| moment.errors),
+            largest_error_ratio: ratios[counted - 1],
+            median_error_ratio: median(&ratios)?,
+            refused: refused(base),
+        })
     }
 
     fn is_normal(&self, moment: &Moment) -> bool {
         let quick = moment.p99.is_some_and(|p99| p99 <= self.normal_p99);
-        quick && error_ratio(moment) <= self.error_ratio
+        quick && error_ratio(moment) <= self.most_errors(moment)
+    }
+
+    /// The largest error ratio that counts as normal in a second.
+    fn most_errors(&self, moment: &Moment) -> f64 {
+        self.largest_error_ratio.max(with_margin(self.error_ratio, moment))
+    }
+
+    /// Whether a second fails no more than the median one did.
+    fn is_like_most(&self, moment: &Moment) -> bool {
+        error_ratio(moment) <= with_margin(self.median_error_ratio, moment)
     }
 
     fn refused_beyond(&self, spike: &[&Moment]) -> f64 {
@@ -250,6 +287,12 @@ impl Baseline {
         times.sort_by(f64::total_cmp);
         (median(&times).unwrap_or(f64::INFINITY), ratio(seconds, |moment| moment.errors))
     }
+}
+
+/// The share of errors that a second may have by chance where all fail at a ratio.
+fn with_margin(ratio: f64, moment: &Moment) -> f64 {
+    let variance = ratio * (1.0 - ratio) / moment.scheduled as f64;
+    ratio + ERROR_DEVIATIONS * variance.max(0.0).sqrt()
 }
 
 fn gave_way(shed_ratio: f64, peak: Option<f64>, spike: &[&Moment], baseline: &Baseline) -> GaveWay {
@@ -266,13 +309,15 @@ fn gave_way(shed_ratio: f64, peak: Option<f64>, spike: &[&Moment], baseline: &Ba
 /// The first second from which on all is as good as before.
 fn recovery<'a>(after: &[&'a Moment], baseline: &Baseline) -> Option<&'a Moment> {
     let normal: Vec<bool> = after.iter().map(|moment| baseline.is_normal(moment)).collect();
-    let good = |seconds: &[bool]| seconds.iter().filter(|normal| **normal).count();
+    let like_most: Vec<bool> = after.iter().map(|moment| baseline.is_like_most(moment)).collect();
+    let good = |seconds: &[bool]| seconds.iter().filter(|good| **good).count();
     let is_recovered = |start: &usize| {
         let rest = &normal[*start..];
         rest.len() >= MIN_SECONDS
             && rest[0]
             && good(&rest[..MIN_SECONDS]) >= AT_ONCE
             && good(rest) as f64 >= LASTING * rest.len() as f64
+            && good(&like_most[*start..]) * 2 >= rest.len()
     };
     (0..after.len()).find(is_recovered).map(|start| after[start])
 }
@@ -421,6 +466,45 @@ mod tests {
         // 12 of the 16.7 s that it takes.
         let burst = judge(&moments[..42]);
         assert_eq!((burst.verdict, burst.recovered), (Verdict::Recovering, false));
+    }
+
+    #[test]
+    fn a_bad_second_of_the_baseline_excuses_nothing() {
+        // 30 % fail in one second before the burst, and 25 % in all from the burst on.
+        let mut moments = server(f64::INFINITY, f64::INFINITY);
+        for moment in &mut moments {
+            moment.p99 = Some(5.0);
+            let refused = if moment.phase == Phase::Base { 0 } else { moment.scheduled / 4 };
+            (moment.errors, moment.completed) = (refused, moment.scheduled - refused);
+        }
+        (moments[7].errors, moments[7].completed) = (120, 280);
+        let burst = judge(&moments);
+        assert_eq!((burst.verdict, burst.first_error_s), (Verdict::NeverRecovered, Some(0.0)));
+        // 25 % of the burst, less 120 of the baseline's 8,000.
+        assert_eq!(burst.shed_ratio, Some(0.25 - 0.015));
+        // Nor two in eight seconds.
+        (moments[15].errors, moments[15].completed) = (120, 280);
+        (moments[16].errors, moments[16].completed) = (120, 280);
+        assert_eq!(judge(&moments[12..]).verdict, Verdict::NeverRecovered);
+    }
+
+    #[test]
+    fn a_target_that_always_fails_a_little_is_as_good_as_before() {
+        // Four of 400 fail in each second, a few more or fewer; in the spike, no more.
+        let mut moments = server(f64::INFINITY, f64::INFINITY);
+        let usual = [4, 2, 6, 3, 5, 4, 7, 1, 4, 4];
+        for (moment, failed) in moments.iter_mut().zip(usual.into_iter().cycle()) {
+            moment.p99 = Some(5.0);
+            (moment.errors, moment.completed) = (failed, moment.scheduled - failed);
+        }
+        let burst = judge(&moments);
+        assert_eq!((burst.verdict, burst.recovery_s), (Verdict::Recovered, Some(0.0)));
+        assert_eq!((burst.first_error_s, burst.shed_ratio), (None, Some(0.0)));
+        // Three standard deviations of 4 in 400 are 6: eleven are more than is usual.
+        (moments[25].errors, moments[40].errors) = (55, 11);
+        assert_eq!(judge(&moments).first_error_s, Some(5.0));
+        moments[25].errors = 4;
+        assert_eq!(judge(&moments).first_error_s, Some(20.0));
     }
 
     #[test]
