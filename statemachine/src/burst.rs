@@ -30,14 +30,32 @@
 //! seconds from a recovery on must also have no more errors than the baseline's
 //! median second, with the same margin.
 //!
+//! # When it is on its way
+//!
 //! A target that is not as good as before at the end may still be on its way:
 //! a backlog drains, and each second is better than the last. One that is no
 //! better is stuck under a load that it served before the burst, which is called a
 //! metastable failure (N. Bronson et al., "Metastable failures in distributed
 //! systems", 2021, <https://doi.org/10.1145/3458336.3465286>): it has *never
 //! recovered*.
+//!
+//! What keeps such a target busy are callers who give up and come again. So
+//! nobody is seen to wait for longer than they bear, or than our own timeout: after
+//! a fall to there its p99 stays, give or take some noise, and its share of errors
+//! stays, too. A backlog that drains falls, however slowly, until the end. Hence a
+//! target is on its way when a line through its p99s, or through its error ratios,
+//!
+//! - falls over all seconds after the spike (p < 0.01), and over the later half
+//!   of them (p < 0.05), for a fall that ended long ago is none; or over the later
+//!   half alone (p < 0.001), since a backlog may grow until there are more instances,
+//! - and comes to what is normal, as fast as in the later half, within twenty
+//!   times the time that was watched: what falls more slowly may as well be flat,
+//! - while the other of the two gets no worse, and requests are answered at
+//!   all: those who fail at once leave the rest quick.
 
 use serde::{Deserialize, Serialize};
+
+use crate::regression::Line;
 
 /// The fewest seconds of baseline with a p99, and the fewest after the spike.
 pub const MIN_SECONDS: usize = 5;
@@ -68,9 +86,20 @@ const ERROR_DEVIATIONS: f64 = 3.0;
 /// Of so many seconds of the baseline, one may have any share of errors.
 const LEFT_OUT: usize = 20;
 
-/// The last third of the recovery is on its way when it is at most this ratio of
-/// the first third.
-const BETTER: f64 = 0.75;
+/// How likely noise alone may be to give a line that falls like that over all
+/// seconds after the spike.
+const BY_CHANCE: f64 = 0.01;
+
+/// The same over the later half of them, where all of them fall.
+const STILL_BY_CHANCE: f64 = 0.05;
+
+/// The same where they do not: a stricter one, since the noise of a busy queue
+/// lasts for longer than a second, and the shorter a line, the more it follows.
+const ALONE_BY_CHANCE: f64 = 0.001;
+
+/// What falls must come to what is normal within so many times the time that was
+/// watched.
+const PATIENCE: f64 = 20.0;
 
 /// Which part of the burst requests were due in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,14 +308,6 @@ impl Baseline {
     fn refused_beyond(&self, spike: &[&Moment]) -> f64 {
         (refused(spike) - self.refused).max(0.0)
     }
-
-    /// How bad seconds are: the median of their p99s; and their errors ÷
-    /// scheduled.
-    fn badness(seconds: &[&Moment]) -> (f64, f64) {
-        let mut times: Vec<f64> = seconds.iter().filter_map(|moment| moment.p99).collect();
-        times.sort_by(f64::total_cmp);
-        (median(&times).unwrap_or(f64::INFINITY), ratio(seconds, |moment| moment.errors))
-    }
 }
 
 /// The share of errors that a second may have by chance where all fail at a ratio.
@@ -322,17 +343,58 @@ fn recovery<'a>(after: &[&'a Moment], baseline: &Baseline) -> Option<&'a Moment>
     (0..after.len()).find(is_recovered).map(|start| after[start])
 }
 
-/// Whether the last third is clearly better than the first, and not the worse
-/// in anything.
+/// Whether it is on its way to be as good as before.
 fn is_getting_better(after: &[&Moment], baseline: &Baseline) -> bool {
     let third = (after.len() / 3).max(1);
-    let (first, last) =
-        (Baseline::badness(&after[..third]), Baseline::badness(&after[after.len() - third..]));
-    // What is normal already need not get better.
-    let quicker =
-        (last.0.is_finite() && last.0 <= first.0 * BETTER, last.0 <= baseline.normal_p99.max(first.0));
-    let fewer = (last.1 <= first.1 * BETTER && first.1 > 0.0, last.1 <= baseline.error_ratio.max(first.1));
-    (quicker.0 && fewer.1) || (fewer.0 && quicker.1)
+    let (first, last) = (&after[..third], &after[after.len() - third..]);
+    // A second in which nobody is answered is as slow as can be.
+    if !median_p99(last).is_finite() {
+        return false;
+    }
+    let times: Vec<(f64, f64)> = after.iter().filter_map(|moment| Some((moment.at_s, moment.p99?))).collect();
+    let errors: Vec<(f64, f64)> = after.iter().map(|moment| (moment.at_s, error_ratio(moment))).collect();
+    // What is normal already cannot get better, and need not.
+    let was_slow = median_p99(first) > baseline.normal_p99;
+    let had_errors = ratio(first, |moment| moment.errors) > baseline.most_errors(first[0]);
+    let is_slower = rises(&times) && median_p99(last) > baseline.normal_p99;
+    (was_slow && falls_to(&times, baseline.normal_p99) && !fails_more(first, last))
+        || (had_errors && falls_to(&errors, baseline.error_ratio) && !is_slower)
+}
+
+/// Whether a line through seconds falls to its very end, and will come to a level
+/// in a time that matters.
+fn falls_to(points: &[(f64, f64)], level: f64) -> bool {
+    // The later half, as far as that is enough for a line.
+    let half = &points[points.len() - (points.len() / 2).max(MIN_SECONDS).min(points.len())..];
+    let (Some(whole), Some(still)) = (Line::fit(points), Line::fit(half)) else { return false };
+    let falls = |line: &Line, by_chance| line.slope < 0.0 && line.p_value() < by_chance;
+    let is_falling =
+        (falls(&whole, BY_CHANCE) && falls(&still, STILL_BY_CHANCE)) || falls(&still, ALONE_BY_CHANCE);
+    let (from, until) = (points[0].0, points[points.len() - 1].0);
+    is_falling && still.at(until) - level <= -still.slope * PATIENCE * (until - from)
+}
+
+fn rises(points: &[(f64, f64)]) -> bool {
+    Line::fit(points).is_some_and(|line| line.slope > 0.0 && line.p_value() < BY_CHANCE)
+}
+
+/// Whether the share of errors is larger in later seconds than noise explains: by
+/// more than three standard deviations of the difference of two binomial counts.
+fn fails_more(earlier: &[&Moment], later: &[&Moment]) -> bool {
+    let errors = |seconds: &[&Moment]| ratio(seconds, |moment| moment.errors);
+    let scheduled =
+        |seconds: &[&Moment]| seconds.iter().map(|moment| moment.scheduled).sum::<u64>().max(1) as f64;
+    let (before, after) = (scheduled(earlier), scheduled(later));
+    let both = (errors(earlier) * before + errors(later) * after) / (before + after);
+    let variance = both * (1.0 - both) * (1.0 / before + 1.0 / after);
+    errors(later) - errors(earlier) > ERROR_DEVIATIONS * variance.max(0.0).sqrt()
+}
+
+/// The median p99 of seconds; infinite when most of them have none.
+fn median_p99(seconds: &[&Moment]) -> f64 {
+    let mut times: Vec<f64> = seconds.iter().map(|moment| moment.p99.unwrap_or(f64::INFINITY)).collect();
+    times.sort_by(f64::total_cmp);
+    median(&times).unwrap_or(f64::INFINITY)
 }
 
 fn error_ratio(moment: &Moment) -> f64 {
@@ -466,6 +528,104 @@ mod tests {
         // 12 of the 16.7 s that it takes.
         let burst = judge(&moments[..42]);
         assert_eq!((burst.verdict, burst.recovered), (Verdict::Recovering, false));
+    }
+
+    /// The server above, with so many seconds after the spike, of which each has the p99
+    /// and the share of errors that are given for it.
+    fn recovering(seconds: u32, after: impl Fn(f64) -> (Option<f64>, f64)) -> Vec<Moment> {
+        let mut moments = server(f64::INFINITY, f64::INFINITY);
+        moments.truncate(30 + seconds as usize);
+        for moment in moments.iter_mut().filter(|moment| moment.phase == Phase::Recover) {
+            let (p99, errors) = after(moment.at_s - 30.0);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 400")]
+            let errors = (errors * 400.0) as u64;
+            (moment.p99, moment.errors, moment.completed) = (p99, errors, 400 - errors);
+        }
+        moments
+    }
+
+    #[test]
+    fn a_backlog_that_drains_slowly_is_not_called_stuck() {
+        // From 8.0 s to 6.1 s in 20 s: it takes a minute more.
+        let slow = |second: f64| 8000.0 - 100.0 * second;
+        let verdict = |moments: &[Moment]| judge(moments).verdict;
+        assert_eq!(verdict(&recovering(20, |at| (Some(slow(at)), 0.0))), Verdict::Recovering);
+        // Each second a little off, up and down.
+        let wobble = |second: f64| if second % 2.0 == 0.0 { 1.01 } else { 0.99 };
+        assert_eq!(verdict(&recovering(20, |at| (Some(slow(at) * wobble(at)), 0.0))), Verdict::Recovering);
+        // A backlog that grew for 20 s, until there were more instances.
+        let late = |at: f64| if at < 20.0 { 8000.0 + 100.0 * at } else { 10_000.0 - 200.0 * (at - 20.0) };
+        assert_eq!(verdict(&recovering(40, |at| (Some(late(at)), 0.0))), Verdict::Recovering);
+        // Errors that become fewer, from 60 % by 1 % a second, of what is quick otherwise.
+        assert_eq!(verdict(&recovering(30, |at| (Some(5.0), 0.6 - 0.01 * at))), Verdict::Recovering);
+        assert_eq!(verdict(&recovering(30, |at| (Some(5.0), 0.3 + 0.01 * at))), Verdict::NeverRecovered);
+    }
+
+    #[test]
+    fn a_backlog_that_grows_has_never_recovered() {
+        let verdict = |moments: &[Moment]| judge(moments).verdict;
+        assert_eq!(verdict(&recovering(20, |at| (Some(6000.0 + 100.0 * at), 0.0))), Verdict::NeverRecovered);
+        // Those who are left are quicker, since more and more fail: 10 to 48 %.
+        assert_eq!(
+            verdict(&recovering(20, |at| (Some(8000.0 - 100.0 * at), 0.1 + 0.02 * at))),
+            Verdict::NeverRecovered
+        );
+        // In the end nobody is answered at all.
+        let dies = |at: f64| if at < 14.0 { (Some(8000.0 - 300.0 * at), 1.0) } else { (None, 1.0) };
+        assert_eq!(verdict(&recovering(20, dies)), Verdict::NeverRecovered);
+    }
+
+    #[test]
+    fn what_falls_by_next_to_nothing_is_stuck() {
+        // By 1 ms a second: it would take 2 h to be as good as before.
+        assert_eq!(judge(&recovering(20, |at| (Some(8000.0 - at), 0.0))).verdict, Verdict::NeverRecovered);
+    }
+
+    #[test]
+    fn a_queue_that_fell_to_what_callers_bear_is_stuck() {
+        // The backlog of the spike drains within 8 s; then callers give up after 4 s, and
+        // come again.
+        let mut random = SplitMix64(11);
+        let storm: Vec<f64> = (0..30)
+            .map(|at| {
+                (8000.0 - 500.0 * f64::from(at)).max(4000.0) * (0.98 + random.below(41) as f64 / 1000.0)
+            })
+            .collect();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 30")]
+        let moments = recovering(30, |at| (Some(storm[at as usize]), 0.5));
+        assert_eq!(judge(&moments).verdict, Verdict::NeverRecovered);
+    }
+
+    /// How many of 500 retry storms are not called stuck: about 4 s, and half of all fail,
+    /// each second by up to a fifth more or less. So much of a second's noise stays for
+    /// the next.
+    fn rescued(seconds: u32, stays: f64) -> u32 {
+        let mut random = SplitMix64(5);
+        let mut next = |noise: &mut f64| {
+            *noise = *noise * stays + random.below(401) as f64 / 1000.0 - 0.2;
+            1.0 + *noise
+        };
+        let mut storm = || {
+            let (mut times, mut errors) = (0.0, 0.0);
+            let mut moments = recovering(seconds, |_| (None, 0.5));
+            for moment in moments.iter_mut().filter(|moment| moment.phase == Phase::Recover) {
+                moment.p99 = Some(4000.0 * next(&mut times));
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 400")]
+                let failed = (200.0 * next(&mut errors)) as u64;
+                (moment.errors, moment.completed) = (failed, 400 - failed);
+            }
+            u32::from(judge(&moments).verdict != Verdict::NeverRecovered)
+        };
+        (0..500).map(|_| storm()).sum()
+    }
+
+    #[test]
+    fn noise_rescues_no_retry_storm() {
+        for seconds in [5, 10, 25, 60] {
+            // 1 % of either line by chance; a few more where noise lasts.
+            let (short, lasting) = (rescued(seconds, 0.0), rescued(seconds, 0.5));
+            assert!(short <= 10 && lasting <= 40, "{seconds} s: {short} and {lasting} of 500");
+        }
     }
 
     #[test]
