@@ -120,7 +120,8 @@ pub struct Moment {
     pub at_s: f64,
     /// Which part it belongs to.
     pub phase: Phase,
-    /// Requests due.
+    /// Requests due, but for those that the generator could not send for reasons of
+    /// its own: they say nothing of the target.
     pub scheduled: u64,
     /// Of these, completed.
     pub completed: u64,
@@ -155,7 +156,7 @@ pub enum Verdict {
     Recovering,
     /// It is not, and it was not getting better: a metastable failure.
     NeverRecovered,
-    /// Too little was seen.
+    /// Too little was seen, or the generator was the bottleneck.
     NoEvidence,
 }
 
@@ -234,7 +235,8 @@ pub fn judge(moments: &[Moment]) -> Burst {
     }
 }
 
-fn no_evidence(reason: String) -> Burst {
+/// Nothing is said of a burst, for this reason.
+pub(crate) fn no_evidence(reason: String) -> Burst {
     Burst {
         verdict: Verdict::NoEvidence,
         gave_way: None,
