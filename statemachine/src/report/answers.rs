@@ -192,8 +192,14 @@ fn of_burst(attack: &AttackReport, burst: &Burst) -> Answer {
     if let Some(after) = burst.scaled_out_s {
         evidence.push(format!("there were more instances {after:.1} s after it began"));
     }
-    if attack.bursts.len() > 1 {
-        evidence.push(format!("the worst of {} bursts", attack.bursts.len()));
+    let is_evidence = |burst: &&Burst| burst.verdict != burst::Verdict::NoEvidence;
+    match (attack.bursts.len(), attack.bursts.iter().filter(is_evidence).count()) {
+        (0 | 1, _) => {}
+        (all, 0) => evidence.push(format!("none of {all} bursts is evidence")),
+        (all, some) if some < all => {
+            evidence.push(format!("the worst of the {some} of {all} bursts of which something can be said"));
+        }
+        (all, _) => evidence.push(format!("the worst of {all} bursts")),
     }
     let confidence = if burst.verdict == burst::Verdict::NoEvidence {
         Confidence::NoEvidence

@@ -49,7 +49,7 @@ pub struct Merge<'a> {
     /// By attack: its steps.
     steps: Vec<Vec<Stretch>>,
     /// By attack: its seconds, where it has bursts.
-    bursts: Vec<Bursts>,
+    bursts: Vec<Bursts<'a>>,
     /// By round: its step of a search, and the plan in which it is known.
     searched: Vec<(StepSeen<'a>, Plan)>,
     watch: Watch<'a>,
@@ -97,7 +97,7 @@ impl<'a> Merge<'a> {
             bursts: attacks
                 .iter()
                 .zip(&spans)
-                .map(|(attack, span)| Bursts::new(&attack.load, *span))
+                .map(|(attack, span)| Bursts::new(plan, &attack.load, *span))
                 .collect(),
             watch: Watch::new(plan),
             readings: Readings::default(),
@@ -152,6 +152,7 @@ impl<'a> Merge<'a> {
             *covered += window.len;
         }
         self.watch.window(id.shard, window);
+        self.bursts.iter_mut().for_each(|bursts| bursts.window(id.shard, window));
         self.readings.add(&window.readings, &window.misses);
         if let Some((seen, _)) = self.searched.get_mut(id.round as usize) {
             seen.window(id.shard, window);
@@ -338,7 +339,7 @@ impl<'a> Merge<'a> {
         let attack = &self.plan.config.attacks()[index];
         let hold = self.hold(index, horizon);
         let found = self.readings.conclude(index, attack, &rates, &curve, hold);
-        let bursts = self.bursts[index].judge(|before| self.readings.scaled_out(index, before));
+        let bursts = self.bursts[index].judge(horizon, |before| self.readings.scaled_out(index, before));
         let run_for = run_for(self.spans[index], horizon);
         let mut all = Tally::total();
         self.totals[index].iter().for_each(|tally| all.add(tally));
