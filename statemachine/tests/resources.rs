@@ -199,20 +199,19 @@ fn an_autoscaler_shows_how_long_it_took() {
 fn a_plan_warns_of_steps_that_are_too_short() {
     let every = |every: &str| STEPS.replace("10s", every);
     let warned = |load: &str| plan(load, "").warnings.join(" ");
-    // Three readings of a second each.
-    assert!(
-        warned(&every("2s")).contains("is read every 1s, and 2s of a step count"),
-        "{}",
-        warned(&every("2s"))
-    );
-    assert!(!warned(&every("3s")).contains("is read every"));
-    // Of a search's step of 3 s, a fifth is warm-up.
+    // Three readings of a second each, which begin anywhere within a second: of 3 s, two
+    // lie wholly in a step.
+    let short = warned(&every("3s"));
+    assert!(short.contains("is read every 1s, and 3s of a step count"), "{short}");
+    assert!(short.contains("make that 4s or more"), "{short}");
+    assert!(!warned(&every("4s")).contains("is read every"));
+    // Of a search's step, a fifth is warm-up: 5 s leave 4.
     let search = |step| {
         let text = format!(
             "name: t\nslo: [errors < 1%]\nattacks: [{{ name: a, url: 'http://127.0.0.1:1/', load: {{ search: {{ from: 1/s, up_to: 9/s, step: {step} }} }}, resources: [{{ pid: 7 }}] }}]"
         );
         common::plan_of(&text, 600).warnings.join(" ")
     };
-    assert!(search("3s").contains("2.4s of a step count"), "{}", search("3s"));
-    assert!(!search("4s").contains("of a step count"));
+    assert!(search("4s").contains("3.2s of a step count"), "{}", search("4s"));
+    assert!(!search("5s").contains("of a step count"));
 }
