@@ -133,9 +133,29 @@ fn two_sources_of_one_metric_are_told_apart_and_misses_are_counted() {
 }
 
 #[test]
+fn a_hold_that_was_seen_in_part_is_no_evidence() {
+    // As below, but of the minute the first fifth only: its end was not seen to leak.
+    let plan = plan("constant: { rate: 300/s, for: 10m }", "");
+    let report = report(
+        &plan,
+        |_| (300, 10),
+        |at| {
+            let memory = (100.0 + at as f64 / S as f64) * MIB;
+            let seen = at <= 120 * S;
+            let read = vec![reading(0, at, Metric::Memory, memory, Some(1000.0 * MIB))];
+            (if seen { read } else { vec![] }, vec![])
+        },
+    );
+    let leak = report.attacks[0].resources[0].leak.clone().unwrap();
+    assert_eq!(leak.verdict, LeakVerdict::NoEvidence, "{leak:?}");
+    // From its second minute on it counts: 61 readings.
+    assert_eq!(leak.reason.as_deref(), Some("61 readings leave 0 in one tenth of the hold; it takes 3"));
+}
+
+#[test]
 fn a_hold_says_what_leaks() {
     // 6 MiB in every second, from 100 MiB: 21,600 MiB an hour, and 1,000 MiB are full
-    // (1,000 − 460) ÷ 21,600 hours after a minute.
+    // (1,000 − 460) ÷ 21,600 = 0.025 hours after that minute.
     let plan = plan("constant: { rate: 300/s, for: 60s }", "");
     let read = |grows: f64| {
         move |at: u64| {
@@ -148,7 +168,7 @@ fn a_hold_says_what_leaks() {
     let leak = leaking.attacks[0].resources[1].leak.clone().unwrap();
     assert_eq!(leak.verdict, LeakVerdict::Leaks);
     assert!((leak.per_hour.unwrap() / MIB - 21_600.0).abs() < 1.0);
-    assert!((leak.hours_to_exhaustion.unwrap() - 0.0257).abs() < 0.001, "{leak:?}");
+    assert!((leak.hours_to_exhaustion.unwrap() - 0.025).abs() < 1e-4, "{leak:?}");
     assert_eq!(answer(&leaking, "leak"), "memory keeps growing.");
     assert_eq!(leaking.attacks[0].resources[0].leak, None, "a busy processor is no leak");
     let steady = report(&plan, |_| (300, 10), read(0.0));

@@ -259,7 +259,7 @@ impl Values {
 
     fn leak_in(&self, hold: Span) -> Leak {
         let samples: Vec<Sample> = self.within(hold).iter().map(sample).collect();
-        leak(&samples, self.capacity())
+        leak(&samples, [seconds(hold.start), seconds(hold.end)], self.capacity())
     }
 
     fn series(&self) -> Vec<Sample> {
