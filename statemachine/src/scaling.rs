@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use manifest::{CustomMetric, PredefinedMetric, ScalingPolicy, TargetTracking};
 
 use crate::knee::Knee;
-use crate::regression::{Binding, Bottleneck, Line};
+use crate::regression::{Binding, Bottleneck, Line, MIN_R2};
 use crate::units::display_duration;
 
 /// How long demand takes to climb from nothing to its peak, when its owner does
@@ -256,12 +256,15 @@ pub fn recommend(knee: &Knee, binding: &Binding, demand: &Demand) -> Scaling {
 fn usable(binding: &Binding) -> Option<(&str, Line, f64)> {
     let binds = binding.verdict == Bottleneck::Binds;
     let capacity = binding.capacity.filter(|capacity| binds && *capacity > 0.0)?;
-    Some((binding.name.as_deref()?, binding.line?, capacity))
+    let line = binding.line.filter(|line| line.r2 >= MIN_R2)?;
+    Some((binding.name.as_deref()?, line, capacity))
 }
 
 fn why_not(binding: &Binding) -> String {
     match (binding.verdict, &binding.name) {
-        (Bottleneck::NoEvidence, _) => "nothing is known of any resource".to_owned(),
+        (Bottleneck::NoEvidence, _) => {
+            binding.reason.clone().unwrap_or_else(|| "nothing is known of any resource".to_owned())
+        }
         (Bottleneck::Binds, Some(name)) => format!("{name} is full first, but not along a line"),
         _ => "no resource that was watched is what gives way".to_owned(),
     }
@@ -293,9 +296,11 @@ mod tests {
         Binding {
             verdict: Bottleneck::Binds,
             name: Some(name.to_owned()),
+            metric: None,
             capacity: Some(100.0),
             line: Some(line),
             full_at: Some(2450.0),
+            reason: None,
             resources: Vec::new(),
         }
     }
@@ -412,8 +417,15 @@ mod tests {
         );
         let blind = Binding { verdict: Bottleneck::NoEvidence, ..binding("cpu") };
         assert_eq!(reason(&knee(2000.0), &blind, &demand), "nothing is known of any resource");
+        let cpu = "nobody says when cpu is full";
+        let endless = Binding { reason: Some(cpu.to_owned()), ..blind };
+        assert_eq!(reason(&knee(2000.0), &endless, &demand), cpu);
         let jump = Binding { line: None, ..binding("locks") };
         assert_eq!(reason(&knee(2000.0), &jump, &demand), "locks is full first, but not along a line");
+        // Nor along one through points that do not lie on it.
+        let mut bent = binding("locks");
+        bent.line = bent.line.map(|line| Line { r2: 0.79, ..line });
+        assert_eq!(reason(&knee(2000.0), &bent, &demand), "locks is full first, but not along a line");
         let endless = Demand { peak: f64::INFINITY, ..demand };
         assert_eq!(reason(&knee(2000.0), &binding("cpu"), &endless), "the declared peak says nothing");
     }
