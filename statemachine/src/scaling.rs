@@ -232,7 +232,8 @@ pub fn recommend(knee: &Knee, binding: &Binding, demand: &Demand) -> Scaling {
         instances(largest)
     ));
     let target = manifest::Target {
-        name,
+        // With several sources its name is one that nobody else knows.
+        name: binding.metric.as_deref().unwrap_or(name),
         percent,
         level: percent / 100.0 * capacity,
         smallest: fleet,
@@ -363,6 +364,15 @@ mod tests {
             recommend(&knee(2000.0), &binding("cpu"), &demand(1601.0, 60, 2)).verdict,
             Verdict::NotNeeded
         );
+    }
+
+    #[test]
+    fn the_manifests_name_the_metric() {
+        let web = Binding { metric: Some("cpu".to_owned()), ..binding("web cpu") };
+        let scaling = recommend(&knee(2000.0), &web, &demand(6000.0, 60, 2));
+        assert_eq!(scaling.resource.as_deref(), Some("web cpu"));
+        let alone = recommend(&knee(2000.0), &binding("cpu"), &demand(6000.0, 60, 2));
+        assert_eq!((scaling.target_tracking, scaling.hpa), (alone.target_tracking, alone.hpa));
     }
 
     #[test]

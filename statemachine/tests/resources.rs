@@ -337,6 +337,32 @@ fn a_level_to_scale_at_comes_with_its_arithmetic() {
 }
 
 #[test]
+fn the_manifests_name_the_metric_and_not_its_source() {
+    let more = "    autoscaling: { peak: 2000/s, scale_out_delay: 30s, minimum_fleet: 2, climb: 10m }\n";
+    let load = "steps: { rates: [100/s, 200/s, 300/s, 400/s, 500/s, 600/s], each: 10s }";
+    let took = |second: u64| [10, 10, 11, 12, 40, 160][usize::try_from(second / 10).unwrap()];
+    let report = report(
+        &plan(load, more),
+        |second| ((second / 10 + 1) * 100, took(second)),
+        |at| {
+            let cpu = |resource, of| reading(resource, at, Metric::Cpu, rate_at(at) / of, Some(1.0));
+            (vec![cpu(0, 600.0), cpu(1, 2000.0)], vec![])
+        },
+    );
+    let scaling = report.attacks[0].autoscaling.as_ref().unwrap();
+    assert_eq!(scaling.resource.as_deref(), Some("pid 7 cpu"));
+    let policy = &scaling.target_tracking.as_ref().unwrap().target_tracking_scaling_policy_configuration;
+    let predefined = policy.predefined_metric_specification.as_ref();
+    assert_eq!(
+        predefined.map(|metric| metric.predefined_metric_type.as_str()),
+        Some("ECSServiceAverageCPUUtilization"),
+        "{policy:?}"
+    );
+    let hpa = scaling.hpa.as_ref().unwrap();
+    assert!(hpa.contains("type: Resource\n      resource:\n        name: cpu\n"), "{hpa}");
+}
+
+#[test]
 fn an_autoscaler_shows_how_long_it_took() {
     let load = "burst: { base: 10/s, peak: 100/s, warm: 10s, spike: 10s, recover: 10s, times: 2 }";
     let report = report(
