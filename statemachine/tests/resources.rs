@@ -363,6 +363,35 @@ fn the_manifests_name_the_metric_and_not_its_source() {
 }
 
 #[test]
+fn a_peak_that_was_held_needs_no_scaling_and_no_knee() {
+    let says = |peak: u32, due: fn(u64) -> (u64, u64)| {
+        let more = format!("    autoscaling: {{ peak: {peak}/s, scale_out_delay: 30s, minimum_fleet: 2 }}\n");
+        let report = report(&plan(STEPS, &more), due, |_| (vec![], vec![]));
+        (answer(&report, "scale out").to_owned(), report.attacks[0].autoscaling.clone().unwrap().arithmetic)
+    };
+    // One instance held 500/s: two serve 1,000/s or more, and 80 % of that are 800.
+    let steady = |second| ((second / 10 + 1) * 100, 10);
+    let (said, arithmetic) = says(800, steady);
+    assert_eq!(said, "Not needed: the smallest fleet serves the declared peak with a margin.");
+    assert_eq!(
+        arithmetic,
+        [
+            "there is no knee: response time did not climb faster than throughput up to the highest rate",
+            "500.0/s is the highest rate that held, with 1 instance: at least 500.0/s each",
+            "the peak of 800.0/s is within 80 % of what 2 instances serve at least (1000.0/s)",
+        ]
+    );
+    assert!(says(801, steady).0.starts_with("No evidence: there is no knee"));
+    // Where response time climbed from the start only the lowest rate held: 100/s.
+    let climbs = |second: u64| {
+        let step = second / 10;
+        ((step + 1) * 100, 10 << (2 * step))
+    };
+    assert!(says(160, climbs).0.starts_with("Not needed"));
+    assert!(says(161, climbs).0.starts_with("No evidence"));
+}
+
+#[test]
 fn an_autoscaler_shows_how_long_it_took() {
     let load = "burst: { base: 10/s, peak: 100/s, warm: 10s, spike: 10s, recover: 10s, times: 2 }";
     let report = report(

@@ -10,10 +10,11 @@ use crate::config::Attack;
 use crate::knee::{self, Knee};
 use crate::load::Load;
 use crate::plan::Span;
-use crate::regression::{Binding, Leak, Observation, Resource, Sample, Trend, bottleneck, leak};
+use crate::regression::{Binding, KEPT_UP, Leak, Observation, Resource, Sample, Trend, bottleneck, leak};
 use crate::resources::{Metric, Miss, Place, Reading};
 use crate::scaling::{self, Scaling};
 use crate::schedule::micros;
+use crate::search::Outcome;
 
 /// How much of a load that stays the same is warm-up, one part in so many.
 const WARM_UP: u64 = 10;
@@ -205,7 +206,8 @@ impl Readings {
         let autoscaling = attack.autoscaling.as_ref().map(|demand| {
             let points: Vec<knee::Point> = curve.iter().map(CurvePoint::knee_point).collect();
             let knee: Knee = knee::find(&points);
-            scaling::recommend(&knee, &binding.clone().unwrap_or_else(|| bottleneck(&[])), demand)
+            let binding = binding.clone().unwrap_or_else(|| bottleneck(&[]));
+            scaling::recommend(&knee, held(curve), &binding, demand)
         });
         Concluded { resources, binding, autoscaling }
     }
@@ -302,6 +304,40 @@ fn means(read: &[(u64, f64)], most: usize) -> Vec<(u64, f64)> {
 pub(super) fn offered(point: &CurvePoint) -> f64 {
     let errors = point.error_ratio.filter(|errors| *errors < 1.0);
     errors.map_or(point.rate, |errors| point.succeeded / (1.0 - errors))
+}
+
+/// The highest rate that held, and every lower one with it; of several steps at one rate
+/// the last counts. A search says which held. Other steps did when they kept up, errors
+/// had not risen, and throughput ÷ response time had not fallen as it does behind a knee.
+fn held(curve: &[CurvePoint]) -> Option<f64> {
+    let mut steps: Vec<&CurvePoint> = curve.iter().collect();
+    steps.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let mut held = None;
+    let mut power = 0.0_f64;
+    for (index, step) in steps.iter().enumerate() {
+        if steps.get(index + 1).is_some_and(|next| next.rate <= step.rate) {
+            continue;
+        }
+        let due = offered(step);
+        let holds = match &step.outcome {
+            Some(Outcome::Held) => true,
+            Some(Outcome::Broke { .. }) => false,
+            // What says nothing of the target.
+            Some(Outcome::GeneratorLimited | Outcome::NoEvidence) => continue,
+            None => {
+                let at = step.p50.map_or(0.0, |p50| step.succeeded / p50);
+                power = power.max(at);
+                step.achieved >= KEPT_UP * due
+                    && step.error_ratio.is_some_and(|errors| errors <= ERRORS)
+                    && at >= knee::FALLEN * power
+            }
+        };
+        if !holds {
+            break;
+        }
+        held = Some(due);
+    }
+    held
 }
 
 /// The longest stretch in which an attack's load stays the same, its beginning left
