@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use leak::{BLOCKS, Leak, LeakVerdict, Sample, leak};
 pub use resource::{
-    Binding, Bottleneck, Effect, FLAT, MIN_R2, MIN_SAMPLES, MIN_SPAN, MIN_STEPS, NEAR, Observation, Resource,
-    Trend, bottleneck,
+    Binding, Bottleneck, Effect, FLAT, KEPT_UP, MIN_R2, MIN_SAMPLES, MIN_SPAN, MIN_STEPS, NEAR, Observation,
+    Resource, Trend, bottleneck,
 };
 
 use crate::student;

@@ -95,13 +95,17 @@ pub fn read_too_seldom(config: &Config) -> Vec<String> {
             _ => continue,
         };
         for probe in &attack.resources {
-            if probe.every * MIN_SAMPLES > counted {
+            // A reading stands for the time since the one before it, and of so many
+            // intervals one is cut by the beginning of the step.
+            let takes = probe.every * (MIN_SAMPLES + 1);
+            if takes > counted {
                 sentences.push(format!(
-                    "resource {:?} of attack {:?} is read every {}, and {} of a step count: it takes {MIN_SAMPLES} readings of a step, so nothing will be said of what load does to it; make steps longer",
+                    "resource {:?} of attack {:?} is read every {}, and {} of a step count: it takes {MIN_SAMPLES} readings that lie wholly in a step, so nothing may be said of what load does to it; make that {} or more",
                     probe.name,
                     attack.name,
                     display_duration(probe.every),
-                    display_duration(counted)
+                    display_duration(counted),
+                    display_duration(takes)
                 ));
             }
         }

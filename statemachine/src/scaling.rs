@@ -18,7 +18,9 @@
 //! smallest one, only the latter matters, and only beyond it.
 //!
 //! Without a knee, or a resource that binds along a line, the answer is *no
-//! evidence*: a target that is made up is worse than none.
+//! evidence*: a target that is made up is worse than none. Without a knee the highest
+//! rate that held is known to be served, though, and may be enough: then scaling out is
+//! *not needed*.
 
 mod manifest;
 
@@ -30,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use manifest::{CustomMetric, PredefinedMetric, ScalingPolicy, TargetTracking};
 
 use crate::knee::Knee;
-use crate::regression::{Binding, Bottleneck, Line};
+use crate::regression::{Binding, Bottleneck, Line, MIN_R2};
 use crate::units::display_duration;
 
 /// How long demand takes to climb from nothing to its peak, when its owner does
@@ -125,19 +127,21 @@ impl Scaling {
     }
 }
 
-/// At what utilisation to scale out: see the module's arithmetic.
+/// At what utilisation to scale out: see the module's arithmetic. `held` is the highest
+/// rate at which the tested fleet was seen to hold, which counts where there is no knee.
 ///
 /// The binding resource's value is taken to be the mean over the instances that
 /// were tested.
 #[must_use]
-pub fn recommend(knee: &Knee, binding: &Binding, demand: &Demand) -> Scaling {
-    let knee = match knee {
-        Knee::Found { rate, .. } => *rate,
-        Knee::None { reason } => return Scaling::no_evidence(format!("there is no knee: {reason}")),
-    };
-    if !(demand.peak.is_finite() && demand.peak > 0.0 && knee > 0.0) || demand.climb.is_zero() {
+pub fn recommend(knee: &Knee, held: Option<f64>, binding: &Binding, demand: &Demand) -> Scaling {
+    if !(demand.peak.is_finite() && demand.peak > 0.0) || demand.climb.is_zero() {
         return Scaling::no_evidence("the declared peak says nothing".to_owned());
     }
+    let knee = match knee {
+        Knee::Found { rate, .. } if *rate > 0.0 => *rate,
+        Knee::Found { .. } => return Scaling::no_evidence("the knee is at no rate".to_owned()),
+        Knee::None { reason } => return without_knee(reason, held, demand),
+    };
     let tested = f64::from(demand.tested_fleet.get());
     let each = knee / tested;
     let mut words = vec![format!(
@@ -232,7 +236,8 @@ pub fn recommend(knee: &Knee, binding: &Binding, demand: &Demand) -> Scaling {
         instances(largest)
     ));
     let target = manifest::Target {
-        name,
+        // With several sources its name is one that nobody else knows.
+        name: binding.metric.as_deref().unwrap_or(name),
         percent,
         level: percent / 100.0 * capacity,
         smallest: fleet,
@@ -252,16 +257,52 @@ pub fn recommend(knee: &Knee, binding: &Binding, demand: &Demand) -> Scaling {
     }
 }
 
+/// What held is at least what the tested fleet serves, and may be enough.
+fn without_knee(reason: &str, held: Option<f64>, demand: &Demand) -> Scaling {
+    let no_knee = format!("there is no knee: {reason}");
+    let Some(held) = held.filter(|held| held.is_finite() && *held > 0.0) else {
+        return Scaling::no_evidence(no_knee);
+    };
+    let (tested, smallest) = (demand.tested_fleet.get(), demand.minimum_fleet.get());
+    let each = held / f64::from(tested);
+    let together = each * f64::from(smallest);
+    if demand.peak > MARGIN * together {
+        return Scaling::no_evidence(format!(
+            "{no_knee}; and the peak of {:.1}/s is not within {:.0} % of the {together:.1}/s that {} serve at least",
+            demand.peak,
+            MARGIN * 100.0,
+            instances(smallest)
+        ));
+    }
+    let words = vec![
+        no_knee,
+        format!(
+            "{held:.1}/s is the highest rate that held, with {}: at least {each:.1}/s each",
+            instances(tested)
+        ),
+        format!(
+            "the peak of {:.1}/s is within {:.0} % of what {} serve at least ({together:.1}/s)",
+            demand.peak,
+            MARGIN * 100.0,
+            instances(smallest)
+        ),
+    ];
+    Scaling { minimum_fleet: Some(smallest), ..Scaling::without(Verdict::NotNeeded, words) }
+}
+
 /// The resource to watch: its name, its line and its capacity.
 fn usable(binding: &Binding) -> Option<(&str, Line, f64)> {
     let binds = binding.verdict == Bottleneck::Binds;
     let capacity = binding.capacity.filter(|capacity| binds && *capacity > 0.0)?;
-    Some((binding.name.as_deref()?, binding.line?, capacity))
+    let line = binding.line.filter(|line| line.r2 >= MIN_R2)?;
+    Some((binding.name.as_deref()?, line, capacity))
 }
 
 fn why_not(binding: &Binding) -> String {
     match (binding.verdict, &binding.name) {
-        (Bottleneck::NoEvidence, _) => "nothing is known of any resource".to_owned(),
+        (Bottleneck::NoEvidence, _) => {
+            binding.reason.clone().unwrap_or_else(|| "nothing is known of any resource".to_owned())
+        }
         (Bottleneck::Binds, Some(name)) => format!("{name} is full first, but not along a line"),
         _ => "no resource that was watched is what gives way".to_owned(),
     }
@@ -287,15 +328,22 @@ mod tests {
         Knee::Found { rate, between: [rate * 0.9, rate * 1.1], response_time_ms: 8.0 }
     }
 
+    /// With a knee, what held says no more.
+    fn recommend(knee: &Knee, binding: &Binding, demand: &Demand) -> Scaling {
+        super::recommend(knee, None, binding, demand)
+    }
+
     /// A resource of 100 units: 2 and 0.04 more for each request per second.
     fn binding(name: &str) -> Binding {
         let line = Line { slope: 0.04, intercept: 2.0, r2: 0.99, standard_error: 0.001, points: 8 };
         Binding {
             verdict: Bottleneck::Binds,
             name: Some(name.to_owned()),
+            metric: None,
             capacity: Some(100.0),
             line: Some(line),
             full_at: Some(2450.0),
+            reason: None,
             resources: Vec::new(),
         }
     }
@@ -361,6 +409,42 @@ mod tests {
     }
 
     #[test]
+    fn what_held_is_enough_without_a_knee() {
+        let none = Knee::None { reason: "it is flat".to_owned() };
+        let said = |peak, held| super::recommend(&none, held, &binding("cpu"), &demand(peak, 60, 3));
+        // Two held 20,000/s: three serve 30,000/s, of which 80 % are 24,000.
+        let scaling = said(500.0, Some(20_000.0));
+        assert_eq!((scaling.verdict, scaling.minimum_fleet), (Verdict::NotNeeded, Some(3)));
+        assert_eq!(
+            scaling.arithmetic,
+            [
+                "there is no knee: it is flat",
+                "20000.0/s is the highest rate that held, with 2 instances: at least 10000.0/s each",
+                "the peak of 500.0/s is within 80 % of what 3 instances serve at least (30000.0/s)",
+            ]
+        );
+        assert_eq!(said(24_000.0, Some(20_000.0)).verdict, Verdict::NotNeeded);
+        let beyond = said(24_001.0, Some(20_000.0));
+        assert_eq!(beyond.verdict, Verdict::NoEvidence);
+        assert_eq!(
+            beyond.arithmetic,
+            [
+                "there is no knee: it is flat; and the peak of 24001.0/s is not within 80 % of the 30000.0/s that 3 instances serve at least"
+            ]
+        );
+        assert_eq!(said(500.0, None).verdict, Verdict::NoEvidence);
+    }
+
+    #[test]
+    fn the_manifests_name_the_metric() {
+        let web = Binding { metric: Some("cpu".to_owned()), ..binding("web cpu") };
+        let scaling = recommend(&knee(2000.0), &web, &demand(6000.0, 60, 2));
+        assert_eq!(scaling.resource.as_deref(), Some("web cpu"));
+        let alone = recommend(&knee(2000.0), &binding("cpu"), &demand(6000.0, 60, 2));
+        assert_eq!((scaling.target_tracking, scaling.hpa), (alone.target_tracking, alone.hpa));
+    }
+
+    #[test]
     fn a_fleet_that_leaves_no_time_must_be_larger() {
         // 10/s more every second for 3 minutes are 1,800/s, of the 2,000/s that two
         // serve: four leave 55 %.
@@ -412,8 +496,15 @@ mod tests {
         );
         let blind = Binding { verdict: Bottleneck::NoEvidence, ..binding("cpu") };
         assert_eq!(reason(&knee(2000.0), &blind, &demand), "nothing is known of any resource");
+        let cpu = "nobody says when cpu is full";
+        let endless = Binding { reason: Some(cpu.to_owned()), ..blind };
+        assert_eq!(reason(&knee(2000.0), &endless, &demand), cpu);
         let jump = Binding { line: None, ..binding("locks") };
         assert_eq!(reason(&knee(2000.0), &jump, &demand), "locks is full first, but not along a line");
+        // Nor along one through points that do not lie on it.
+        let mut bent = binding("locks");
+        bent.line = bent.line.map(|line| Line { r2: 0.79, ..line });
+        assert_eq!(reason(&knee(2000.0), &bent, &demand), "locks is full first, but not along a line");
         let endless = Demand { peak: f64::INFINITY, ..demand };
         assert_eq!(reason(&knee(2000.0), &binding("cpu"), &endless), "the declared peak says nothing");
     }

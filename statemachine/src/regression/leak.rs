@@ -77,16 +77,20 @@ pub struct Leak {
     pub reason: Option<String>,
 }
 
-/// Looks for a leak in readings at a constant load, warm-up left out, in any
-/// order. `limit` is where the resource is full, in its unit.
+/// Looks for a leak in readings at a constant load, in any order. `hold` is when that
+/// load began, warm-up left out, and when it ended, in seconds from where the readings'
+/// are: what was read in a part of it only does not tell of all. `limit` is where the
+/// resource is full, in its unit.
 ///
 /// It takes three readings in each tenth of the hold, read anew each time: a
 /// reading that a source repeats is no further evidence.
 #[must_use]
-pub fn leak(samples: &[Sample], limit: Option<f64>) -> Leak {
-    let finite = |sample: &&Sample| sample.at_s.is_finite() && sample.value.is_finite();
-    let samples: Vec<Sample> = samples.iter().filter(finite).copied().collect();
-    let (blocks, span) = match blocks(&samples) {
+pub fn leak(samples: &[Sample], hold: [f64; 2], limit: Option<f64>) -> Leak {
+    let [start, end] = hold;
+    let counts = |sample: &&Sample| (start..=end).contains(&sample.at_s) && sample.value.is_finite();
+    let samples: Vec<Sample> = samples.iter().filter(counts).copied().collect();
+    let span = end - start;
+    let blocks = match blocks(&samples, start, span) {
         Ok(found) => found,
         Err(reason) => return no_evidence(reason),
     };
@@ -94,14 +98,16 @@ pub fn leak(samples: &[Sample], limit: Option<f64>) -> Leak {
         return no_evidence("no line passes through the readings".to_owned());
     };
     let p_value = rises(line.p_value(), line.slope).max(steps_rise(&blocks));
-    let level = blocks.iter().map(|(_, value)| *value).sum::<f64>() / blocks.len() as f64;
+    let mean = blocks.iter().map(|(_, value)| *value).sum::<f64>() / blocks.len() as f64;
     let growth = line.slope * span;
     let leaks = p_value < SIGNIFICANCE
         && late.slope >= line.slope / 2.0
-        && growth >= MIN_GROWTH * level.abs()
+        && growth >= MIN_GROWTH * mean.abs()
         && growth >= strays(&samples, &line);
-    let last = blocks[BLOCKS - 1].1;
-    let hours = limit.filter(|_| leaks).map(|limit| (limit - last).max(0.0) / (line.slope * 3600.0));
+    // The last block is seen in its middle, and grows until the hold ends.
+    let (seen_at, last) = blocks[BLOCKS - 1];
+    let level = last + line.slope * (end - seen_at);
+    let hours = limit.filter(|_| leaks).map(|limit| (limit - level).max(0.0) / (line.slope * 3600.0));
     let margin = line.margin();
     Leak {
         verdict: if leaks { LeakVerdict::Leaks } else { LeakVerdict::None },
@@ -130,12 +136,8 @@ fn strays(samples: &[Sample], line: &Line) -> f64 {
     (squares / samples.len() as f64).sqrt()
 }
 
-/// The mean time and value of each block, and how many seconds they cover; or
-/// why there are none.
-fn blocks(samples: &[Sample]) -> Result<(Vec<(f64, f64)>, f64), String> {
-    let start = samples.iter().map(|sample| sample.at_s).fold(f64::INFINITY, f64::min);
-    let end = samples.iter().map(|sample| sample.at_s).fold(f64::NEG_INFINITY, f64::max);
-    let span = end - start;
+/// The mean time and value of each tenth of the hold; or why there are none.
+fn blocks(samples: &[Sample], start: f64, span: f64) -> Result<Vec<(f64, f64)>, String> {
     let mut sums = vec![(0_u32, 0.0, 0.0); BLOCKS];
     for sample in samples {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10; NaN is 0")]
@@ -153,7 +155,7 @@ fn blocks(samples: &[Sample]) -> Result<(Vec<(f64, f64)>, f64), String> {
         ));
     }
     let mean = |&(count, at, value): &(u32, f64, f64)| (at / f64::from(count), value / f64::from(count));
-    Ok((sums.iter().map(mean).collect(), span))
+    Ok(sums.iter().map(mean).collect())
 }
 
 /// The probability of one tail, for what can only be a leak if it rises.
@@ -179,6 +181,12 @@ mod tests {
     use super::*;
     use crate::mix::SplitMix64;
 
+    const HOUR: [f64; 2] = [0.0, 3600.0];
+
+    fn leak(samples: &[Sample], limit: Option<f64>) -> Leak {
+        super::leak(samples, HOUR, limit)
+    }
+
     /// A hold of an hour, read every six seconds.
     fn hold(mut value: impl FnMut(f64) -> f64) -> Vec<Sample> {
         (0..600).map(|n| f64::from(n) * 6.0).map(|at_s| Sample { at_s, value: value(at_s) }).collect()
@@ -192,8 +200,7 @@ mod tests {
     #[test]
     fn a_leak_is_found_and_so_is_its_end() {
         let mut random = SplitMix64(1);
-        // 500 MiB and 100 more an hour, ± 5: full at 1,000 in 4 hours from the
-        // end, where the last block's middle is 3 minutes before it.
+        // 500 MiB and 100 more an hour, ± 5: full at 1,000 in 4 hours from the end.
         let leak = leak(&hold(|at| 500.0 + at / 36.0 + 5.0 * noise(&mut random)), Some(1000.0));
         assert_eq!(leak.verdict, LeakVerdict::Leaks);
         let per_hour = leak.per_hour.unwrap();
@@ -201,8 +208,29 @@ mod tests {
         let [low, high] = leak.per_hour_interval.unwrap();
         assert!(low < 100.0 && 100.0 < high && high - low < 5.0, "{low} … {high}");
         let hours = leak.hours_to_exhaustion.unwrap();
-        assert!((hours - 4.05).abs() < 0.1, "{hours}");
+        assert!((hours - 4.0).abs() < 0.1, "{hours}");
         assert!(leak.p_value.unwrap() < 1e-6);
+    }
+
+    #[test]
+    fn hours_count_from_the_end_of_the_hold() {
+        // 500 and 100 more an hour, exactly: 600 at its end, and 400 more take 4 hours.
+        let leak = leak(&hold(|at| 500.0 + at / 36.0), Some(1000.0));
+        assert!((leak.hours_to_exhaustion.unwrap() - 4.0).abs() < 1e-9, "{leak:?}");
+    }
+
+    #[test]
+    fn what_was_seen_of_a_part_of_the_hold_is_no_evidence() {
+        // The process died after five minutes: 51 readings.
+        let leaking: Vec<Sample> =
+            hold(|at| 500.0 + at).into_iter().filter(|sample| sample.at_s <= 300.0).collect();
+        let cut = leak(&leaking, Some(1000.0));
+        assert_eq!((cut.verdict, cut.hours_to_exhaustion), (LeakVerdict::NoEvidence, None));
+        assert_eq!(cut.reason.as_deref(), Some("51 readings leave 0 in one tenth of the hold; it takes 3"));
+        // Of a hold that long it is all, and what lies outside of it does not count.
+        let outside = Sample { at_s: 900.0, value: 0.0 };
+        let all: Vec<Sample> = leaking.into_iter().chain([outside]).collect();
+        assert_eq!(super::leak(&all, [0.0, 300.0], None).verdict, LeakVerdict::Leaks);
     }
 
     #[test]
@@ -272,7 +300,8 @@ mod tests {
     #[test]
     fn few_readings_are_no_evidence() {
         let all = hold(|at| 500.0 + at);
-        let few = leak(&all[..29], Some(1000.0));
+        // Three in each 17.4 s but the last, which has those of 162 s and 168 s.
+        let few = super::leak(&all[..29], [0.0, 174.0], Some(1000.0));
         assert_eq!(few.verdict, LeakVerdict::NoEvidence);
         assert!(few.reason.unwrap().starts_with("29 readings leave 2"));
         // A gap is a tenth of the hold without readings.
@@ -280,6 +309,7 @@ mod tests {
         assert!(leak(&gap, None).reason.unwrap().contains("leave 0 in one tenth"));
         let at_once = vec![Sample { at_s: 1.0, value: 1.0 }; 50];
         assert_eq!(leak(&at_once, None).verdict, LeakVerdict::NoEvidence);
+        assert_eq!(super::leak(&at_once, [1.0, 1.0], None).verdict, LeakVerdict::NoEvidence);
         assert_eq!(leak(&[], None).verdict, LeakVerdict::NoEvidence);
     }
 

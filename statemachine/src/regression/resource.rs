@@ -21,7 +21,8 @@ pub const MIN_SPAN: f64 = 2.0;
 /// none.
 pub const FLAT: f64 = 0.05;
 
-/// The least R² of a line that is drawn on to where the resource is full.
+/// The least R² of a line that is drawn on to where the resource is full. A worse one
+/// does not say how full it is either.
 pub const MIN_R2: f64 = 0.8;
 
 /// A resource binds when, at the highest rate that was achieved, it is at least
@@ -31,6 +32,14 @@ pub const NEAR: f64 = 0.8;
 /// A resource at this ratio of its capacity is full, and cannot tell how much
 /// more was asked of it.
 const FULL: f64 = 0.98;
+
+/// A step whose answered rate is below this ratio of what was asked of it is
+/// overloaded: what a resource does there is not what that answered rate takes.
+pub const KEPT_UP: f64 = 0.95;
+
+/// A resource was seen under the highest rate when it was read in a step that is at this
+/// ratio of it, or above.
+const TOP: f64 = 0.9;
 
 /// A later step that is at this ratio of an earlier one's rate, or below, tells what
 /// grows with the rate from what grows with time.
@@ -42,6 +51,9 @@ const SIGNIFICANCE: f64 = 0.05;
 /// A resource during one step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
+    /// Requests due per second; zero where nobody knows.
+    #[serde(default)]
+    pub offered: f64,
     /// Requests answered per second.
     pub achieved: f64,
     /// Requests answered since the load began, at the middle of the step.
@@ -53,11 +65,21 @@ pub struct Observation {
     pub samples: u32,
 }
 
+impl Observation {
+    /// Whether enough of what was asked was answered in time.
+    fn kept_up(&self) -> bool {
+        self.achieved >= KEPT_UP * self.offered
+    }
+}
+
 /// A resource during all steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resource {
-    /// `cpu`, `memory`, or what its source calls it.
+    /// What reports call it.
     pub name: String,
+    /// `cpu`, `memory`, or what its source calls it: its name in a config. Nothing when
+    /// nothing was read of it.
+    pub metric: Option<String>,
     /// At what value it is full, in its own unit (100 for a percentage); nothing
     /// when it has no end or nobody knows it.
     pub capacity: Option<f64>,
@@ -93,7 +115,7 @@ pub struct Trend {
     #[serde(flatten)]
     pub line: Option<Line>,
     /// How full it is at the highest rate that was achieved, as a ratio: the
-    /// larger of what was seen and what the line says.
+    /// larger of what was seen and what the line says, if it is one.
     pub full_ratio: Option<f64>,
     /// The achieved rate at which it is full, per second: where its line reaches
     /// its capacity, or where it was seen full when the steps below make no line.
@@ -107,11 +129,11 @@ pub struct Trend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bottleneck {
-    /// One is full first, and nearly so where the target gave way.
+    /// Load fills one, and nearly has at the highest rate.
     Binds,
-    /// None of those that were watched is near being full.
+    /// Load brings none of those that were watched near being full.
     NoneBinds,
-    /// Nothing is known of any.
+    /// Too little is known of one that may be what binds.
     NoEvidence,
 }
 
@@ -120,8 +142,11 @@ pub enum Bottleneck {
 pub struct Binding {
     /// Whether one does.
     pub verdict: Bottleneck,
-    /// The one that is full first, whether or not that is near.
+    /// The one that binds; else, where none does, the one that would be full first.
     pub name: Option<String>,
+    /// What of it was read, as a config calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
     /// Its capacity, in its own unit.
     pub capacity: Option<f64>,
     /// Its line.
@@ -129,6 +154,9 @@ pub struct Binding {
     pub line: Option<Line>,
     /// The achieved rate at which it is full, per second.
     pub full_at: Option<f64>,
+    /// Why there is no evidence, as a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What load does to each, in the order they were given.
     pub resources: Vec<Trend>,
 }
@@ -138,43 +166,131 @@ pub struct Binding {
 ///
 /// Steps in which a resource is full (98 % of its capacity) show that it is, and
 /// are left out of its line: it cannot grow any more, though the load may. When
-/// the others make no line, the lowest rate at which it was full counts.
+/// the others make no line, the lowest rate at which it was full counts. Steps that
+/// are overloaded ([`KEPT_UP`]) say how full it becomes, and are left out likewise.
+///
+/// None binds only where that is known of each: one that grows, and is full nobody
+/// knows when, may be what binds, and so may one that was not read.
 #[must_use]
 pub fn bottleneck(resources: &[Resource]) -> Binding {
     let trends: Vec<Trend> = resources.iter().map(trend).collect();
-    let candidates = resources.iter().zip(&trends).filter(|(_, trend)| trend.full_at.is_some());
-    let first = candidates.min_by(|(_, a), (_, b)| {
-        let rate = |trend: &Trend| trend.full_at.unwrap_or(f64::INFINITY);
-        rate(a).total_cmp(&rate(b))
-    });
-    let near = first.is_some_and(|(_, trend)| trend.full_ratio.is_some_and(|ratio| ratio >= NEAR));
+    let all = || resources.iter().zip(&trends);
+    let near = |trend: &Trend| trend.verdict == Effect::Grows && is_near(trend);
     let blind = trends.iter().all(|trend| trend.verdict == Effect::NoEvidence);
+    let (verdict, first, reason) = if let Some(binds) = fullest(all().filter(|(_, trend)| near(trend))) {
+        (Bottleneck::Binds, Some(binds), None)
+    } else if let Some(reason) = unknown(all()) {
+        (Bottleneck::NoEvidence, None, Some(reason))
+    } else if blind {
+        (Bottleneck::NoEvidence, None, None)
+    } else {
+        (Bottleneck::NoneBinds, earliest(all()), None)
+    };
     Binding {
-        verdict: match (near, blind) {
-            (true, _) => Bottleneck::Binds,
-            (false, true) => Bottleneck::NoEvidence,
-            (false, false) => Bottleneck::NoneBinds,
-        },
+        verdict,
         name: first.map(|(_, trend)| trend.name.clone()),
+        metric: first.and_then(|(resource, _)| resource.metric.clone()),
         capacity: first.and_then(|(resource, _)| resource.capacity),
         line: first.and_then(|(_, trend)| trend.line),
         full_at: first.and_then(|(_, trend)| trend.full_at),
+        reason,
         resources: trends,
     }
 }
 
+/// A resource, and what load does to it.
+type Seen<'a> = (&'a Resource, &'a Trend);
+
+fn is_near(trend: &Trend) -> bool {
+    trend.full_ratio.is_some_and(|ratio| ratio >= NEAR)
+}
+
+/// The one that is full at the lowest rate.
+fn earliest<'a>(seen: impl Iterator<Item = Seen<'a>>) -> Option<Seen<'a>> {
+    let rated = seen.filter_map(|one| Some((one.1.full_at?, one)));
+    rated.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, one)| one)
+}
+
+/// The one that is full at the lowest rate, unless another is fuller, of which nobody
+/// knows the rate.
+fn fullest<'a>(near: impl Iterator<Item = Seen<'a>>) -> Option<Seen<'a>> {
+    let ratio = |one: &Seen<'_>| one.1.full_ratio.unwrap_or(0.0);
+    let (rated, unrated): (Vec<Seen<'a>>, Vec<Seen<'a>>) =
+        near.partition(|(_, trend)| trend.full_at.is_some());
+    let unrated = unrated.into_iter().max_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+    match (earliest(rated.into_iter()), unrated) {
+        (Some(rated), Some(unrated)) if ratio(&unrated) > ratio(&rated) => Some(unrated),
+        (rated, unrated) => rated.or(unrated),
+    }
+}
+
+/// Why one of them may be what binds, though none was seen to; nothing when none may.
+fn unknown<'a>(seen: impl Iterator<Item = Seen<'a>>) -> Option<String> {
+    let (mut endless, mut others) = (Vec::new(), Vec::new());
+    for (resource, trend) in seen {
+        let Trend { name, verdict, .. } = trend;
+        let too_little = |why: &str| format!("too little is known of {name}: {why}");
+        let why = || too_little(trend.reason.as_deref().unwrap_or("it varied too much"));
+        let at_top = seen_at_top(resource);
+        // What load does not fill is not what binds, however full it is.
+        let fills = !matches!(verdict, Effect::Flat | Effect::Falls);
+        if *verdict == Effect::NoEvidence && !at_top {
+            others.push(why());
+        } else if !at_top {
+            others.push(too_little("it was not read long enough near the highest rate"));
+        } else if fills && trend.full_ratio.is_none() {
+            endless.push(resource);
+        } else if *verdict == Effect::Accumulates && is_near(trend) {
+            others.push(format!("{name} is nearly full, and not of the rate: it accumulates"));
+        } else if fills && is_near(trend) {
+            others.push(why());
+        }
+    }
+    let endless = (!endless.is_empty()).then(|| no_capacity(&endless));
+    let sentences: Vec<String> = endless.into_iter().chain(others.into_iter().take(1)).collect();
+    (!sentences.is_empty()).then(|| sentences.join("; "))
+}
+
+/// Whether enough was read of it where the most was achieved.
+fn seen_at_top(resource: &Resource) -> bool {
+    let achieved = |of: &Observation| Some(of.achieved).filter(|achieved| achieved.is_finite());
+    let most = resource.observations.iter().filter_map(achieved).fold(0.0, f64::max);
+    resource.observations.iter().any(|of| is_sampled(of) && of.achieved >= TOP * most)
+}
+
+/// `nobody says when cpu is full: give its capacity, such as capacity: { cpu: 2 }`
+fn no_capacity(endless: &[&Resource]) -> String {
+    let names: Vec<&str> = endless.iter().map(|resource| resource.name.as_str()).collect();
+    let (are, their) = if names.len() > 1 { ("are", "their") } else { ("is", "its") };
+    let key = endless.first().map_or("", |first| first.metric.as_deref().unwrap_or(&first.name));
+    let example = match key {
+        "cpu" => "2",
+        "memory" => "1.5e9",
+        _ => "1000",
+    };
+    let plain = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    // Within single quotes YAML knows nothing but the quote, which is doubled.
+    let key = if plain { key.to_owned() } else { format!("'{}'", key.replace('\'', "''")) };
+    format!(
+        "nobody says when {} {are} full: give {their} capacity, such as capacity: {{ {key}: {example} }}",
+        names.join(" and ")
+    )
+}
+
+fn is_sampled(observation: &Observation) -> bool {
+    observation.samples >= MIN_SAMPLES
+        && observation.achieved.is_finite()
+        && observation.achieved > 0.0
+        && observation.value.is_finite()
+}
+
 fn trend(resource: &Resource) -> Trend {
     let capacity = resource.capacity.filter(|capacity| *capacity > 0.0 && capacity.is_finite());
-    let sampled = |observation: &&Observation| {
-        observation.samples >= MIN_SAMPLES
-            && observation.achieved.is_finite()
-            && observation.achieved > 0.0
-            && observation.value.is_finite()
-    };
-    let seen: Vec<&Observation> = resource.observations.iter().filter(sampled).collect();
+    let seen: Vec<&Observation> = resource.observations.iter().filter(|of| is_sampled(of)).collect();
     let is_full = |observation: &Observation| capacity.is_some_and(|full| observation.value >= FULL * full);
-    let (full, growing): (Vec<&Observation>, Vec<&Observation>) =
+    let (full, below): (Vec<&Observation>, Vec<&Observation>) =
         seen.iter().copied().partition(|observation| is_full(observation));
+    let growing: Vec<&Observation> = below.into_iter().filter(|of| of.kept_up()).collect();
     let points: Vec<(f64, f64)> =
         growing.iter().map(|observation| (observation.achieved, observation.value)).collect();
     let reached = seen.iter().map(|observation| observation.achieved).fold(0.0, f64::max);
@@ -196,7 +312,9 @@ fn trend(resource: &Resource) -> Trend {
         }
     };
     trend.line = Some(line);
-    trend.full_ratio = highest.and_then(|highest| ratio(highest.max(line.at(reached))));
+    if line.r2 >= MIN_R2 {
+        trend.full_ratio = highest.and_then(|highest| ratio(highest.max(line.at(reached))));
+    }
     // How much it changes over the rates that were seen, and how sure that is.
     let largest = points.iter().map(|(_, value)| value.abs()).fold(0.0, f64::max);
     let scale = capacity.unwrap_or(largest);
@@ -244,10 +362,14 @@ fn accumulates(steps: &[&Observation], against_rate: &Line) -> bool {
 }
 
 /// Takes the lowest rate at which a resource was full for the one at which it
-/// is, if at a lower one it was not: what is always full is not filled by load.
+/// is, if at a lower one it was not: what is always full is not filled by load. Of steps
+/// that were overloaded it is the highest: what is full may answer less and less.
 fn seen_full(trend: Trend, full: &[&Observation], growing: &[&Observation]) -> Trend {
     let lowest = |steps: &[&Observation]| steps.iter().map(|step| step.achieved).min_by(f64::total_cmp);
-    match (lowest(growing), lowest(full)) {
+    let (kept_up, overloaded): (Vec<&Observation>, Vec<&Observation>) =
+        full.iter().copied().partition(|step| step.kept_up());
+    let most = overloaded.iter().map(|step| step.achieved).max_by(f64::total_cmp);
+    match (lowest(growing), lowest(&kept_up).or(most)) {
         (Some(below), Some(full)) if below < full => {
             Trend { verdict: Effect::Grows, full_at: Some(full), ..trend }
         }
@@ -258,12 +380,15 @@ fn seen_full(trend: Trend, full: &[&Observation], growing: &[&Observation]) -> T
 /// The line through the steps that count, and how many requests per second they
 /// span; or why there is none.
 fn line(resource: &Resource, points: &[(f64, f64)]) -> Result<(Line, f64), String> {
+    if resource.observations.iter().all(|step| step.samples == 0) {
+        return Err("it was not read in any step".to_owned());
+    }
     let mut rates: Vec<f64> = points.iter().map(|(achieved, _)| *achieved).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     if rates.len() < MIN_STEPS {
         return Err(format!(
-            "{} of {} steps have {MIN_SAMPLES} samples below its capacity; it takes {MIN_STEPS} at different rates",
+            "{} of {} steps have {MIN_SAMPLES} samples below its capacity, and kept up; it takes {MIN_STEPS} at different rates",
             rates.len(),
             resource.observations.len()
         ));
@@ -289,9 +414,11 @@ mod tests {
         let mut answered = 0.0;
         let observation = |&(achieved, value): &(f64, f64)| {
             answered += achieved * 30.0;
-            Observation { achieved, answered: answered - achieved * 15.0, value, samples: 30 }
+            let answered = answered - achieved * 15.0;
+            Observation { offered: achieved, achieved, answered, value, samples: 30 }
         };
-        Resource { name: name.to_owned(), capacity, observations: points.iter().map(observation).collect() }
+        let observations = points.iter().map(observation).collect();
+        Resource { name: name.to_owned(), metric: Some(name.to_owned()), capacity, observations }
     }
 
     /// The rates of a search, and what each adds to a line: ± a third.
@@ -382,11 +509,124 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_without_end_cannot_be_full() {
-        let binding = bottleneck(&[resource("threads", None, &along(|rate| 10.0 + 0.5 * rate))]);
-        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::NoneBinds, None));
-        assert_eq!(binding.resources[0].verdict, Effect::Grows);
-        assert_eq!(binding.resources[0].reason.as_deref(), Some("nobody said when it is full"));
+    fn what_grows_to_where_nobody_knows_may_be_what_binds() {
+        let threads = resource("threads", None, &along(|rate| 10.0 + 0.5 * rate));
+        // Which is not made up for by another that is known: 9 % at most.
+        let cpu = resource("cpu", Some(100.0), &along(|rate| 1.0 + 0.0055 * rate));
+        for resources in [vec![threads.clone()], vec![threads.clone(), cpu.clone()]] {
+            let binding = bottleneck(&resources);
+            assert_eq!((binding.verdict, binding.full_at), (Bottleneck::NoEvidence, None));
+            assert_eq!(
+                binding.reason.as_deref(),
+                Some(
+                    "nobody says when threads is full: give its capacity, such as capacity: { threads: 1000 }"
+                )
+            );
+            assert_eq!(binding.resources[0].verdict, Effect::Grows);
+            assert_eq!(binding.resources[0].reason.as_deref(), Some("nobody said when it is full"));
+        }
+        let known = Resource { capacity: Some(10_000.0), ..threads };
+        assert_eq!(bottleneck(&[known, cpu]).verdict, Bottleneck::NoneBinds);
+        let named = resource("q{a=\"b's\"}", None, &along(|rate| 10.0 + 0.5 * rate));
+        let reason = bottleneck(&[named]).reason.unwrap();
+        assert!(reason.ends_with("such as capacity: { 'q{a=\"b''s\"}': 1000 }"), "{reason}");
+    }
+
+    #[test]
+    fn a_resource_that_does_not_grow_needs_no_capacity() {
+        let cpu = resource("cpu", Some(100.0), &along(|rate| 1.0 + 0.0055 * rate));
+        let pool = resource("pool", None, &along(|_| 500.0));
+        assert_eq!(bottleneck(&[cpu, pool]).verdict, Bottleneck::NoneBinds);
+    }
+
+    #[test]
+    fn what_was_not_read_may_be_what_binds() {
+        let memory = resource("memory", Some(2048.0), &along(|_| 512.0));
+        let cpu = || resource("cpu", Some(100.0), &along(|rate| 1.0 + 0.0055 * rate));
+        let with = |cpu: Resource| {
+            let binding = bottleneck(&[memory.clone(), cpu]);
+            (binding.verdict, binding.reason.unwrap_or_default())
+        };
+        assert_eq!(with(cpu()), (Bottleneck::NoneBinds, String::new()));
+        let mut unread = cpu();
+        unread.observations.iter_mut().for_each(|step| step.samples = 0);
+        assert_eq!(
+            with(unread),
+            (Bottleneck::NoEvidence, "too little is known of cpu: it was not read in any step".to_owned())
+        );
+        // At 1,500/s not, and else at 1,350/s at most: that is nine tenths of it. Then
+        // neither there.
+        let mut most = cpu();
+        most.observations[2].samples = 0;
+        assert_eq!(with(most.clone()).0, Bottleneck::NoneBinds);
+        most.observations[5].samples = 0;
+        assert_eq!(
+            with(most),
+            (
+                Bottleneck::NoEvidence,
+                "too little is known of cpu: it was not read long enough near the highest rate".to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn what_varies_far_from_full_does_not_bind() {
+        // 30 % at most, up and down.
+        let noisy = [(100.0, 5.0), (200.0, 30.0), (300.0, 10.0), (400.0, 25.0), (500.0, 8.0)];
+        let files = resource("descriptors", Some(100.0), &noisy);
+        let memory = resource("memory", Some(2048.0), &noisy.map(|(rate, _)| (rate, 512.0)));
+        let binding = bottleneck(&[files, memory.clone()]);
+        assert_eq!(binding.resources[0].verdict, Effect::NoEvidence);
+        assert_eq!(binding.verdict, Bottleneck::NoneBinds);
+        // Three times as much is 90 %.
+        let near = resource("descriptors", Some(100.0), &noisy.map(|(rate, value)| (rate, value * 3.0)));
+        let binding = bottleneck(&[near, memory]);
+        assert_eq!(binding.verdict, Bottleneck::NoEvidence);
+        assert!(binding.reason.unwrap().contains("it varied too much"));
+    }
+
+    #[test]
+    fn what_is_nearly_full_binds_though_its_line_is_none() {
+        // R² = 0.776: see the answers' tests.
+        let jumps = [(100.0, 10.0), (200.0, 40.0), (300.0, 96.0), (400.0, 80.0), (500.0, 96.0)];
+        let cpu = resource("cpu", Some(100.0), &jumps);
+        // 85 % at 500/s, full at 589/s.
+        let pool = resource("pool", Some(100.0), &jumps.map(|(rate, _)| (rate, 0.17 * rate)));
+        let binding = bottleneck(&[pool.clone(), cpu.clone()]);
+        assert_eq!((binding.verdict, binding.name.as_deref()), (Bottleneck::Binds, Some("cpu")));
+        assert_eq!((binding.full_at, binding.metric.as_deref()), (None, Some("cpu")));
+        // A line that is fuller says at what rate: 96.25 % at 500/s, so full at 519.48/s.
+        let fuller = resource("pool", Some(100.0), &jumps.map(|(rate, _)| (rate, 0.1925 * rate)));
+        let binding = bottleneck(&[fuller, cpu]);
+        assert_eq!((binding.verdict, binding.name.as_deref()), (Bottleneck::Binds, Some("pool")));
+        assert!((binding.full_at.unwrap() - 519.48).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_line_that_is_none_does_not_say_how_full_it_is() {
+        // Six tenths at most: at 500/s the line is at 66.75, R² 0.776.
+        let jumps = [(100.0, 6.25), (200.0, 25.0), (300.0, 60.0), (400.0, 50.0), (500.0, 60.0)];
+        let trend = &bottleneck(&[resource("cpu", Some(80.0), &jumps)]).resources[0];
+        assert_eq!((trend.verdict, trend.full_ratio), (Effect::Grows, Some(0.75)));
+    }
+
+    #[test]
+    fn an_overloaded_step_does_not_bend_a_line() {
+        let mut cpu = resource("cpu", Some(100.0), &along(|rate| 2.0 + 0.06 * rate));
+        let step =
+            |offered, achieved, value| Observation { offered, achieved, answered: 1e6, value, samples: 30 };
+        // Asked for more and more, it answers less and less, at 97 %.
+        cpu.observations.extend([step(2000.0, 1200.0, 97.0), step(3000.0, 600.0, 97.0)]);
+        let binding = bottleneck(std::slice::from_ref(&cpu));
+        assert!((binding.full_at.unwrap() - 1633.0).abs() < 10.0, "{binding:?}");
+        assert_eq!(binding.line.unwrap().points, 6);
+        // Still it was seen that full: 97 % of it, where the line ends at 92 %.
+        assert!((binding.resources[0].full_ratio.unwrap() - 0.97).abs() < 1e-12);
+        // Full in steps that collapsed, and without a line: at what it answered at best.
+        let mut collapsed = resource("cpu", Some(100.0), &[(50.0, 4.0), (350.0, 20.0)]);
+        collapsed.observations.extend([step(2000.0, 1200.0, 99.0), step(3000.0, 30.0, 100.0)]);
+        let binding = bottleneck(&[collapsed]);
+        assert_eq!((binding.verdict, binding.full_at), (Bottleneck::Binds, Some(1200.0)));
     }
 
     #[test]
@@ -421,6 +661,7 @@ mod tests {
         assert_eq!((&json["verdict"], &json["name"]), (&"binds".into(), &"cpu".into()));
         assert!(json["slope"].is_f64() && json["r2"].is_f64() && json["standard_error"].is_f64());
         assert_eq!(json["resources"][0]["verdict"], "grows");
+        assert_eq!((&json["metric"], json.get("reason")), (&"cpu".into(), None));
         assert_eq!(serde_json::from_value::<Binding>(json).unwrap(), binding);
         let none = bottleneck(&[]);
         let text = serde_json::to_string(&none).unwrap();
@@ -441,7 +682,11 @@ mod tests {
                 })
                 .collect();
             let binding = bottleneck(&resources);
-            let earliest = binding.resources.iter().filter_map(|trend| trend.full_at).min_by(f64::total_cmp);
+            // Of those that are near, if any is.
+            let binds = binding.verdict == Bottleneck::Binds;
+            let counts = |trend: &&Trend| !binds || trend.full_ratio.is_some_and(|ratio| ratio >= NEAR);
+            let rates = binding.resources.iter().filter(counts).filter_map(|trend| trend.full_at);
+            let earliest = rates.min_by(f64::total_cmp).filter(|_| binding.reason.is_none());
             prop_assert_eq!(binding.full_at, earliest);
             prop_assert_eq!(binding.resources.len(), resources.len());
         }

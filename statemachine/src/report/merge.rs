@@ -372,7 +372,8 @@ impl<'a> Merge<'a> {
         let middle = seconds(span.start + (span.end - span.start) / 2);
         let before = self.timeline[index].iter().take_while(|moment| moment.at_s < middle);
         let answered: u64 = before.map(|moment| moment.completed).sum();
-        AtRate { span, achieved: point.achieved, answered: answered as f64 }
+        let offered = resources::offered(point);
+        AtRate { span, offered, achieved: point.achieved, answered: answered as f64 }
     }
 
     /// A stretch in which an attack's load stayed the same: of a search, the hold that

@@ -10,16 +10,20 @@ use crate::config::Attack;
 use crate::knee::{self, Knee};
 use crate::load::Load;
 use crate::plan::Span;
-use crate::regression::{Binding, Leak, Observation, Resource, Sample, Trend, bottleneck, leak};
+use crate::regression::{Binding, KEPT_UP, Leak, Observation, Resource, Sample, Trend, bottleneck, leak};
 use crate::resources::{Metric, Miss, Place, Reading};
 use crate::scaling::{self, Scaling};
 use crate::schedule::micros;
+use crate::search::Outcome;
 
 /// How much of a load that stays the same is warm-up, one part in so many.
 const WARM_UP: u64 = 10;
 
 /// Readings of one metric that are held; of more, each two become their mean.
 const MOST: usize = 20_000;
+
+/// By how much, as a ratio of all requests, errors must rise to be called so.
+pub(super) const ERRORS: f64 = 0.01;
 
 /// Points of a metric in a report.
 const POINTS: usize = 600;
@@ -92,6 +96,8 @@ struct Values {
 pub(super) struct AtRate {
     /// What counts of it.
     pub(super) span: Span,
+    /// Requests due in it, per second: see [`offered`].
+    pub(super) offered: f64,
     /// Requests answered in it, per second.
     pub(super) achieved: f64,
     /// Requests answered from the start of the load to the middle of it.
@@ -156,6 +162,12 @@ impl Readings {
             let of_place = self.values.iter().filter(|((at, _), _)| *at == place);
             let read: Vec<_> = of_place.map(|((_, metric), values)| (metric, values)).collect();
             if read.is_empty() {
+                // Which may be the one that binds.
+                if !rates.is_empty() {
+                    let every = micros(probe.every);
+                    watched
+                        .push((resources.len(), Values::default().against(&probe.name, None, rates, every)));
+                }
                 resources.push(nothing);
                 continue;
             }
@@ -169,7 +181,8 @@ impl Readings {
                 };
                 let every = micros(probe.every);
                 if *metric != Metric::Instances && !rates.is_empty() {
-                    watched.push((resources.len(), values.against(&name, rates, every)));
+                    let what = Some(metric.name());
+                    watched.push((resources.len(), values.against(&name, what, rates, every)));
                 }
                 let may_leak = matches!(metric, Metric::Memory | Metric::Descriptors);
                 resources.push(ResourceReport {
@@ -193,7 +206,8 @@ impl Readings {
         let autoscaling = attack.autoscaling.as_ref().map(|demand| {
             let points: Vec<knee::Point> = curve.iter().map(CurvePoint::knee_point).collect();
             let knee: Knee = knee::find(&points);
-            scaling::recommend(&knee, &binding.clone().unwrap_or_else(|| bottleneck(&[])), demand)
+            let binding = binding.clone().unwrap_or_else(|| bottleneck(&[]));
+            scaling::recommend(&knee, held(curve), &binding, demand)
         });
         Concluded { resources, binding, autoscaling }
     }
@@ -233,11 +247,12 @@ impl Values {
 
     /// Its mean in each stretch of load. A reading stands for the time since the one
     /// before it, so the first that counts is one that lies wholly in the stretch.
-    fn against(&self, name: &str, rates: &[AtRate], every: u64) -> Resource {
+    fn against(&self, name: &str, metric: Option<&str>, rates: &[AtRate], every: u64) -> Resource {
         let observation = |rate: &AtRate| {
             let within = self.within(Span { start: rate.span.start + every, end: rate.span.end + 1 });
             let sum: f64 = within.iter().map(|(_, value)| value).sum();
             Observation {
+                offered: rate.offered,
                 achieved: rate.achieved,
                 answered: rate.answered,
                 value: if within.is_empty() { 0.0 } else { sum / within.len() as f64 },
@@ -246,6 +261,7 @@ impl Values {
         };
         Resource {
             name: name.to_owned(),
+            metric: metric.map(ToOwned::to_owned),
             capacity: self.capacity(),
             observations: rates.iter().map(observation).collect(),
         }
@@ -259,7 +275,7 @@ impl Values {
 
     fn leak_in(&self, hold: Span) -> Leak {
         let samples: Vec<Sample> = self.within(hold).iter().map(sample).collect();
-        leak(&samples, self.capacity())
+        leak(&samples, [seconds(hold.start), seconds(hold.end)], self.capacity())
     }
 
     fn series(&self) -> Vec<Sample> {
@@ -280,6 +296,48 @@ fn means(read: &[(u64, f64)], most: usize) -> Vec<(u64, f64)> {
         (at, part.iter().map(|(_, value)| value).sum::<f64>() / count as f64)
     };
     read.chunks(each).map(mean).collect()
+}
+
+/// How many requests per second a step asked of the target. By its schedule it may be
+/// more or less: random arrivals fall as they were drawn, and what a lost worker would
+/// have sent nobody asked.
+pub(super) fn offered(point: &CurvePoint) -> f64 {
+    let errors = point.error_ratio.filter(|errors| *errors < 1.0);
+    errors.map_or(point.rate, |errors| point.succeeded / (1.0 - errors))
+}
+
+/// The highest rate that held, and every lower one with it; of several steps at one rate
+/// the last counts. A search says which held. Other steps did when they kept up, errors
+/// had not risen, and throughput ÷ response time had not fallen as it does behind a knee.
+fn held(curve: &[CurvePoint]) -> Option<f64> {
+    let mut steps: Vec<&CurvePoint> = curve.iter().collect();
+    steps.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let mut held = None;
+    let mut power = 0.0_f64;
+    for (index, step) in steps.iter().enumerate() {
+        if steps.get(index + 1).is_some_and(|next| next.rate <= step.rate) {
+            continue;
+        }
+        let due = offered(step);
+        let holds = match &step.outcome {
+            Some(Outcome::Held) => true,
+            Some(Outcome::Broke { .. }) => false,
+            // What says nothing of the target.
+            Some(Outcome::GeneratorLimited | Outcome::NoEvidence) => continue,
+            None => {
+                let at = step.p50.map_or(0.0, |p50| step.succeeded / p50);
+                power = power.max(at);
+                step.achieved >= KEPT_UP * due
+                    && step.error_ratio.is_some_and(|errors| errors <= ERRORS)
+                    && at >= knee::FALLEN * power
+            }
+        };
+        if !holds {
+            break;
+        }
+        held = Some(due);
+    }
+    held
 }
 
 /// The longest stretch in which an attack's load stays the same, its beginning left

@@ -68,7 +68,7 @@ pub struct CustomMetric {
 
 /// What to scale on.
 pub(super) struct Target<'a> {
-    /// The resource.
+    /// The metric, as its source calls it.
     pub(super) name: &'a str,
     /// Of its capacity, in whole percents.
     pub(super) percent: f64,

@@ -2,9 +2,11 @@
 //! what level to scale out.
 
 use super::{Answer, Confidence, per_second};
-use crate::regression::{Binding, Bottleneck, Effect, Leak, LeakVerdict, Trend};
-use crate::report::{AttackReport, ResourceReport};
+use crate::regression::{Binding, Bottleneck, Effect, KEPT_UP, Leak, LeakVerdict, MIN_R2, NEAR, Trend};
+use crate::report::resources::{ERRORS, offered};
+use crate::report::{AttackReport, CurvePoint, ResourceReport};
 use crate::scaling::Verdict;
+use crate::search;
 
 /// How load affects the target's resources. Asked of every load that has steps.
 pub(super) fn of_load(attack: &AttackReport) -> Option<Answer> {
@@ -22,34 +24,73 @@ pub(super) fn of_load(attack: &AttackReport) -> Option<Answer> {
     let Some(binding) = &attack.binding_resource else {
         return attack.capacity.as_ref().map(|_| unwatched());
     };
+    let blind = binding.resources.iter().all(|trend| trend.verdict == Effect::NoEvidence);
     let unread = attack.resources.iter().filter_map(unread);
     let facts: Vec<String> =
         attack.resources.iter().filter_map(|of| fact(of, of.trend.as_ref()?)).chain(unread).collect();
     Some(match binding.verdict {
         Bottleneck::NoEvidence if attack.resources.is_empty() => unwatched(),
-        Bottleneck::NoEvidence => answer(
-            "No evidence: too little is known of any resource.".to_owned(),
-            facts,
-            Confidence::NoEvidence,
-        ),
+        Bottleneck::NoEvidence => {
+            let why = binding.reason.as_deref().filter(|_| !blind);
+            let why = why.unwrap_or("too little is known of any resource");
+            answer(format!("No evidence: {why}."), facts, Confidence::NoEvidence)
+        }
         Bottleneck::Binds => answer(binds(binding), facts, Confidence::Measured),
-        Bottleneck::NoneBinds => answer(
-            "None of those that were watched is near being full; something else gave way.".to_owned(),
-            facts,
-            Confidence::Measured,
-        ),
+        Bottleneck::NoneBinds => answer(none_binds(attack, binding), facts, Confidence::Measured),
     })
 }
 
-/// `cpu is full first: +0.0412 %/(req/s), full at 2,050/s.`
+fn none_binds(attack: &AttackReport, binding: &Binding) -> String {
+    // One may be nearly full all the time, whatever the load.
+    let is_full = |trend: &Trend| trend.full_ratio.is_some_and(|ratio| ratio >= NEAR);
+    let none = if binding.resources.iter().any(is_full) {
+        "Load fills none of those that were watched"
+    } else {
+        "None of those that were watched is near being full"
+    };
+    if gave_way(attack) {
+        format!("{none}; something else gave way.")
+    } else {
+        format!("{none}, up to the highest rate that was tried.")
+    }
+}
+
+/// Whether the target gave way at all: a promise broke in a search, or at the highest
+/// step much was not answered in time, or more failed than at the lowest.
+fn gave_way(attack: &AttackReport) -> bool {
+    if let Some(capacity) = &attack.capacity {
+        return match capacity.conclusion.verdict {
+            search::Verdict::Sustained | search::Verdict::BelowFrom => true,
+            search::Verdict::AtLeastUpTo => false,
+            search::Verdict::Inconclusive => capacity.gave_way.is_some(),
+        };
+    }
+    let by_rate = |a: &&CurvePoint, b: &&CurvePoint| a.rate.total_cmp(&b.rate);
+    let lowest = attack.curve.iter().min_by(by_rate);
+    let highest = attack.curve.iter().max_by(by_rate);
+    lowest.zip(highest).is_some_and(|(lowest, highest)| {
+        let errors = |point: &CurvePoint| point.error_ratio.unwrap_or(0.0);
+        highest.achieved < KEPT_UP * offered(highest) || errors(highest) > errors(lowest) + ERRORS
+    })
+}
+
+/// `cpu is full first: +0.0412 %/(req/s), full at 2,050/s.` Or, where that rate is not
+/// known: `cpu is nearest to being full: 96 % of it was reached.`
 fn binds(binding: &Binding) -> String {
     let name = binding.name.as_deref().unwrap_or("a resource");
-    let slope = binding.line.zip(binding.capacity);
+    // One that is far from full may be full at a lower rate than one that always nearly is.
+    let is_first =
+        |rate: &f64| binding.resources.iter().all(|of| of.full_at.is_none_or(|other| other >= *rate));
+    let Some(full_at) = binding.full_at.filter(is_first) else {
+        let trend = binding.resources.iter().find(|trend| Some(&trend.name) == binding.name.as_ref());
+        let reached = trend.and_then(|trend| trend.full_ratio).unwrap_or(NEAR);
+        return format!("{name} is nearest to being full: {:.0} % of it was reached.", reached * 100.0);
+    };
+    let slope = binding.line.filter(|line| line.r2 >= MIN_R2).zip(binding.capacity);
     let slope = slope.map_or(String::new(), |(line, capacity)| {
         format!("{:+.4} %/(req/s), ", line.slope / capacity * 100.0)
     });
-    let full_at = binding.full_at.map_or("–".to_owned(), per_second);
-    format!("{name} is full first: {slope}full at {full_at}.")
+    format!("{name} is full first: {slope}full at {}.", per_second(full_at))
 }
 
 fn fact(of: &ResourceReport, trend: &Trend) -> Option<String> {
@@ -78,8 +119,8 @@ fn fact(of: &ResourceReport, trend: &Trend) -> Option<String> {
 
 /// What could not be read.
 fn unread(of: &ResourceReport) -> Option<String> {
-    let why = of.why.as_deref()?;
-    of.metric.is_none().then(|| format!("{} was never read: {why}", of.name))
+    let why = of.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    of.metric.is_none().then(|| format!("{} was never read{why}", of.name))
 }
 
 /// Whether something keeps growing though the load does not.
