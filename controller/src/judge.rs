@@ -5,6 +5,7 @@ use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::Done;
 use deathstar_statemachine::plan::Plan;
 use deathstar_statemachine::report::{Round, StepSeen};
+use deathstar_statemachine::search::Outcome;
 
 use crate::plan;
 use crate::ports::{Ports, Table};
@@ -15,6 +16,8 @@ const PAGE: u32 = 500;
 pub(crate) async fn handle(ports: &impl Ports, run: &RunId, number: u32) -> Result<Done, TaskError> {
     let table = ports.table();
     let rounds = table.rounds(run).await?;
+    let held = rounds.iter().filter(|round| round.outcome == Some(Outcome::Held));
+    let held = held.filter_map(|round| Some(round.step.as_ref()?.rate)).max();
     let mut round = rounds
         .into_iter()
         .find(|round| round.number == number)
@@ -22,7 +25,7 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId, number: u32) -> Resu
     if round.outcome.is_none() && round.step.is_some() {
         if let Some(mut seen) = seen(table, run, &round, &plan::of(table, run).await?).await? {
             round.outcome = Some(seen.outcome());
-            round.rest = seen.left_behind();
+            round.busy = seen.busy(held);
         }
     }
     round.judged = true;

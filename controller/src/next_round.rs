@@ -37,7 +37,7 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         Next::Nothing => return Ok(done(&rounds, ports.clock().now())),
     };
     let now = ports.clock().now();
-    let ahead = plan.place.lead + rest(&plan, &rounds);
+    let ahead = plan.place.lead + rest(&plan, &rounds, now);
     let t0 = now.saturating_add(signed(ahead)).unwrap_or(Timestamp::MAX);
     if t0 > plan.latest_start(from) {
         return Err(TaskError::OverLimit(too_late(&plan, now)));
@@ -51,7 +51,7 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         judged: false,
         step,
         outcome: None,
-        rest: Duration::ZERO,
+        busy: Duration::ZERO,
     };
     table.put_round(run, &round).await?;
     Ok(attack(&plan, &round))
@@ -78,14 +78,15 @@ fn next(plan: &Plan, rounds: &[Round]) -> Next {
     }
 }
 
-/// How long the target is left alone, so that what a step left behind does not count
-/// for the next. What we waited for has ended with the round; a target may still be
-/// busy with what we gave up on, and one that broke may need a moment anyway.
-fn rest(plan: &Plan, rounds: &[Round]) -> Duration {
+/// How long the target is left alone from now on, so that what a step left behind does not
+/// count for the next. What we waited for has ended with the round; a target may still
+/// be busy with what we gave up on, and one that broke may need a moment anyway.
+fn rest(plan: &Plan, rounds: &[Round], now: Timestamp) -> Duration {
     let (Some(search), Some(last)) = (plan.config.search(), rounds.last()) else { return Duration::ZERO };
     let broke = matches!(last.outcome, Some(Outcome::Broke { .. }));
-    let moment = if broke { search.warm_up().min(MAX_REST) } else { Duration::ZERO };
-    last.rest.max(moment)
+    let moment = if broke { search.warm_up() } else { Duration::ZERO };
+    let since = Duration::try_from(now.duration_since(last.t0)).unwrap_or_default();
+    last.busy.saturating_sub(since).max(moment).min(MAX_REST)
 }
 
 /// A load that began now would be cut off by the run's own switch.

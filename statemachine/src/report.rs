@@ -66,9 +66,10 @@ pub struct Round {
     /// What came of that, once it was judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// How long the target is left alone after it, for what it left behind.
+    /// How long from its beginning the target may be busy with what was given up on in
+    /// it; nothing where nothing was.
     #[serde(default, with = "duration_text")]
-    pub rest: Duration,
+    pub busy: Duration,
 }
 
 impl Round {

@@ -15,9 +15,7 @@ use deathstar_statemachine::plan::{Plan, Span};
 use deathstar_statemachine::report::{
     Confidence, GaveWay, Merge, Phase, Report, Round, SliceEnd, StepSeen, Stop, Verdict,
 };
-use deathstar_statemachine::search::{
-    self, Decision, MAX_REST, Outcome as Came, Purpose, Reason, Step, Tried,
-};
+use deathstar_statemachine::search::{self, Decision, Outcome as Came, Purpose, Reason, Step, Tried};
 use deathstar_statemachine::window::{ErrorClass, Health, Outcome, Series, Tally, Timing, Window};
 
 const S: u64 = 1_000_000;
@@ -84,7 +82,7 @@ impl Run {
             judged: true,
             step: Some(step),
             outcome: None,
-            rest: Duration::ZERO,
+            busy: Duration::ZERO,
         };
         let plan = self.plan.in_round(from, round.step.as_ref());
         assert_eq!(plan.spans(), [Span { start: 0, end: until }]);
@@ -249,13 +247,13 @@ fn seen(plan: &Plan, window: impl Fn(u64) -> Window, last: u32) -> (Came, Durati
         judged: false,
         step: Some(step),
         outcome: None,
-        rest: Duration::ZERO,
+        busy: Duration::ZERO,
     };
     let mut seen = StepSeen::new(plan, &round).unwrap();
     for at in 2..10 {
         (0..if at < 9 { WORKERS } else { last }).for_each(|shard| seen.window(shard, &window(at)));
     }
-    (seen.outcome(), seen.left_behind())
+    (seen.outcome(), seen.busy(Some("30/s".parse().unwrap())))
 }
 
 /// 50 requests: so many were answered in 5 ms, so many dropped, and the others timed out.
@@ -293,14 +291,17 @@ fn a_step_whose_load_was_not_sent_holds_no_promise() {
     assert_eq!(seen(&plan, |at| fifty(at, 45, 5, 0), 2).0, Came::Held);
 }
 
-/// 40 a second of two workers' 100 were answered, and 60 given up on, 600 in all 10 s: at
-/// 40 a second, they take another 15 s. What was dropped never got to the target.
+/// 40 of 100 a second were answered, and 60 given up on: what was sent in 10 s takes 25 s
+/// at 40 a second. What was dropped never got to the target. Where nothing was answered,
+/// it is known that it served 30 a second before.
 #[test]
-fn what_a_step_leaves_behind_takes_as_long_as_it_takes() {
+fn a_target_is_busy_as_long_as_what_was_sent_takes_it() {
     let plan = plan("[p99 < 1h, errors < 99%]");
-    assert_eq!(seen(&plan, |at| fifty(at, 20, 0, 0), 2).1, Duration::from_secs(15));
-    assert_eq!(seen(&plan, |at| fifty(at, 20, 30, 0), 2).1, Duration::ZERO);
-    assert_eq!(seen(&plan, |at| fifty(at, 0, 0, 0), 2).1, MAX_REST, "nobody knows how fast it is");
+    assert_eq!(seen(&plan, |at| fifty(at, 20, 0, 0), 2).1, Duration::from_secs(25));
+    assert_eq!(seen(&plan, |at| fifty(at, 20, 20, 0), 2).1, Duration::from_secs(15));
+    assert_eq!(seen(&plan, |at| fifty(at, 20, 30, 0), 2).1, Duration::ZERO, "nothing was given up on");
+    let unanswered = seen(&plan, |at| fifty(at, 0, 0, 0), 2).1;
+    assert!((unanswered.as_secs_f64() - 1000.0 / 30.0).abs() < 1e-6, "{unanswered:?}");
 }
 
 /// It answers all of the warm-up, and of what is judged refuses all.

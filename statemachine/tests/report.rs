@@ -75,7 +75,7 @@ impl Table {
             judged: true,
             step: None,
             outcome: None,
-            rest: Duration::ZERO,
+            busy: Duration::ZERO,
         };
         self.report_of(vec![round])
     }

@@ -63,7 +63,7 @@ fn report_of(
         judged: true,
         step: None,
         outcome: None,
-        rest: Duration::ZERO,
+        busy: Duration::ZERO,
     };
     let mut merge = Merge::new(plan, vec![round]);
     let id = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice: 0 };

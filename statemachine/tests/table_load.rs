@@ -238,7 +238,7 @@ impl Simulation {
             judged: false,
             step: None,
             outcome: None,
-            rest: Duration::ZERO,
+            busy: Duration::ZERO,
         };
         let round = item(&read, &rows::round(0), body(serde_json::to_string(&round).unwrap()));
         reads.add(&read, start, to_read(round) / 2.0);

@@ -223,7 +223,7 @@ fn table(attack: &str) -> Table {
         judged: false,
         step: None,
         outcome: None,
-        rest: Duration::ZERO,
+        busy: Duration::ZERO,
     };
     Table {
         wall: Wall(clock::monotonic()),

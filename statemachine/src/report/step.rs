@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::judge::observed;
 use super::stretch::Stretch;
 use super::watch::Watch;
-use super::{COVERAGE, Generator, Round};
+use super::{COVERAGE, Generator, Round, seconds};
 use crate::plan::{Plan, Span};
 use crate::schedule::micros;
-use crate::search::{MAX_REST, Outcome};
+use crate::search::Outcome;
 use crate::slo::Rule;
+use crate::units::Rate;
 use crate::window::{ErrorClass, Tally, Window};
 
 /// What is broken where nothing succeeds, whatever was promised.
@@ -106,21 +107,22 @@ impl<'a> StepSeen<'a> {
         observed(rule.metric(), tally, tally.scheduled, Duration::from_micros(span.end - span.start))
     }
 
-    /// How long the target may be busy yet with what was given up on, at the rate at
-    /// which it answered; at most [`MAX_REST`]. What was waited for has ended.
+    /// How long from the beginning of the step the target may be busy, when some of what
+    /// was sent was given up on: a target may serve that all the same, at the rate at
+    /// which it answered, or which it `held` before.
     #[must_use]
-    pub fn left_behind(&mut self) -> Duration {
+    pub fn busy(&mut self, held: Option<Rate>) -> Duration {
         self.flush();
         let Stretch { span, tally, .. } = &self.stretch;
         let aborted = tally.failed.get(&ErrorClass::Aborted).copied().unwrap_or_default();
-        let given_up = tally.timed_out + aborted;
-        if given_up == 0 {
+        if tally.timed_out + aborted == 0 {
             return Duration::ZERO;
         }
-        // As much again in proportion was given up on in the warm-up.
-        let time = Duration::from_micros(span.end - self.from);
-        let rest = time.as_secs_f64() * given_up as f64 / tally.answered as f64;
-        Duration::try_from_secs_f64(rest).map_or(MAX_REST, |rest| rest.min(MAX_REST))
+        // In proportion as much was sent in the warm-up.
+        let judged = seconds(span.end - span.start);
+        let sent = (tally.scheduled - tally.dropped) as f64 * seconds(span.end - self.from) / judged;
+        let served = (tally.answered as f64 / judged).max(held.map_or(0.0, Rate::as_per_second));
+        Duration::try_from_secs_f64(sent / served).unwrap_or(Duration::MAX)
     }
 
     /// What came of it.

@@ -392,7 +392,7 @@ pub(crate) fn round(number: u32) -> Round {
         judged: false,
         step: None,
         outcome: None,
-        rest: Duration::ZERO,
+        busy: Duration::ZERO,
     }
 }
 

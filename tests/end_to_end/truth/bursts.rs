@@ -54,6 +54,18 @@ fn an_unbounded_queue_lets_wait() {
 }
 
 #[test]
+fn a_queue_that_drains_slowly_is_not_stuck() {
+    // 100/s of 200 are served for 8 s: 800 wait, and 10/s of 100 would drain them in 80 s.
+    repeat("a burst that takes long to drain", Enough::NineInTen, || {
+        let burst = burst(
+            "--servers 2 --service 20ms",
+            "base: 90/s, peak: 200/s, warm: 10s, spike: 8s, recover: 20s",
+        );
+        if burst["verdict"] == "recovering" { Ok(words(&burst)) } else { Err(words(&burst)) }
+    });
+}
+
+#[test]
 fn a_retry_storm_never_ends() {
     // 60/s of 100. Whoever waits for more than 200 ms tries twice more, so once they do,
     // up to 180/s want to be served, for ever.

@@ -11,6 +11,7 @@ use super::scenario::{Busy, Enough, attack, number, repeat};
 struct Case {
     name: &'static str,
     knobs: &'static str,
+    timeout: &'static str,
     slo: &'static str,
     search: &'static str,
     /// Requests per second that it sustains, by hand.
@@ -24,10 +25,10 @@ impl Case {
     }
 
     fn once(&self) -> Result<String, String> {
-        let Self { knobs, slo, search, truth, .. } = self;
+        let Self { knobs, timeout, slo, search, truth, .. } = self;
         let report = attack(knobs, None, &[0, 3], |target| {
             format!(
-                "name: truth\nslo: [{slo}]\nattacks:\n  - name: open\n    url: http://{}/\n    timeout: 10s\n    load: {{ search: {{ {search} }} }}\n",
+                "name: truth\nslo: [{slo}]\nattacks:\n  - name: open\n    url: http://{}/\n    timeout: {timeout}\n    load: {{ search: {{ {search} }} }}\n",
                 target.address
             )
         });
@@ -55,6 +56,7 @@ fn eight_servers_of_5_ms_take_1600_a_second() {
     Case {
         name: "8 × 5 ms",
         knobs: "--servers 8 --service 5ms",
+        timeout: "10s",
         slo: "p99 < 50ms, errors < 0.1%",
         search: "from: 100/s, up_to: 10000/s, step: 3s",
         truth: 1600.0,
@@ -69,6 +71,22 @@ fn two_servers_of_20_ms_take_100_a_second() {
     Case {
         name: "2 × 20 ms",
         knobs: "--servers 2 --service 20ms",
+        timeout: "10s",
+        slo: "p99 < 200ms, errors < 0.1%",
+        search: "from: 10/s, up_to: 1000/s, step: 6s",
+        truth: 100.0,
+        gave_way: "queueing",
+    }
+    .check();
+}
+
+#[test]
+fn a_target_that_works_on_what_was_given_up_on_is_left_to_drain() {
+    // As above. What is not answered within a second it serves all the same, unseen.
+    Case {
+        name: "2 × 20 ms, given up on after 1 s",
+        knobs: "--servers 2 --service 20ms",
+        timeout: "1s",
         slo: "p99 < 200ms, errors < 0.1%",
         search: "from: 10/s, up_to: 1000/s, step: 6s",
         truth: 100.0,
@@ -83,6 +101,7 @@ fn a_target_that_refuses_is_found_where_it_begins_to() {
     Case {
         name: "errors, not queueing",
         knobs: "--servers 8 --service 5ms --queue 40",
+        timeout: "10s",
         slo: "p99 < 500ms, errors < 1%",
         search: "from: 100/s, up_to: 10000/s, step: 3s",
         truth: 1616.0,
@@ -98,6 +117,7 @@ fn a_target_that_stalls_takes_as_much_less() {
     Case {
         name: "a stall each second",
         knobs: "--servers 8 --service 5ms --stall 40ms --every 1s",
+        timeout: "10s",
         slo: "p99 < 80ms, errors < 0.1%",
         search: "from: 100/s, up_to: 10000/s, step: 3s",
         truth: 1536.0,
@@ -107,14 +127,13 @@ fn a_target_that_stalls_takes_as_much_less() {
 }
 
 /// The target takes as much as the machine can; the generator has a quarter of a
-/// processor at most, which three others want, too.
-#[test]
-fn a_starved_generator_never_yields_a_capacity() {
-    repeat("a starved generator", Enough::All, || {
+/// processor at most, which three others want, too. `slo` is what is promised.
+fn starved(name: &str, slo: &str) {
+    repeat(name, Enough::All, || {
         let _busy = Busy::beside_the_generator(3);
         let report = attack("--service 0s", None, &[3], |target| {
             format!(
-                "name: starved\nslo: [p99 < 20ms, errors < 0.1%]\nattacks:\n  - name: open\n    url: http://{}/\n    timeout: 5s\n    load: {{ search: {{ from: 500/s, up_to: 200000/s, step: 2s }} }}\n",
+                "name: starved\nslo: [{slo}]\nattacks:\n  - name: open\n    url: http://{}/\n    timeout: 5s\n    load: {{ search: {{ from: 500/s, up_to: 200000/s, step: 2s }} }}\n",
                 target.address
             )
         });
@@ -122,4 +141,14 @@ fn a_starved_generator_never_yields_a_capacity() {
         let found = format!("{} because {}", capacity["verdict"], capacity["reason"]);
         if capacity["verdict"] == "inconclusive" { Ok(found) } else { Err(found) }
     });
+}
+
+#[test]
+fn a_starved_generator_never_yields_a_capacity() {
+    starved("a starved generator", "p99 < 20ms, errors < 0.1%");
+}
+
+#[test]
+fn nor_does_one_whose_promises_hold_of_the_little_that_it_sends() {
+    starved("a starved generator, promised little", "p99 < 5s, errors <= 100%");
 }

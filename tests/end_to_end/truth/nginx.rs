@@ -90,6 +90,10 @@ fn nginx_that_packs_is_bound_by_the_processors() {
             binding["verdict"].as_str().unwrap_or("–"),
             binding["name"].as_str().unwrap_or("–")
         );
-        if binding["verdict"] == "binds" && binding["name"] == "cpu" { Ok(found) } else { Err(found) }
+        // What it answered at most is what it could.
+        let right = binding["verdict"] == "binds"
+            && binding["name"] == "cpu"
+            && (full_at - most).abs() <= most * 0.25;
+        if right { Ok(found) } else { Err(found) }
     });
 }

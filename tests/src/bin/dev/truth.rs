@@ -9,7 +9,7 @@ use crate::{Failure, clock, faults, suite};
 
 /// The tests that are repeated, and how often.
 const TESTS: [(&str, u32); 4] =
-    [("truth::capacity", 10), ("truth::resources", 20), ("truth::nginx", 5), ("truth::bursts", 10)];
+    [("truth::capacity", 10), ("truth::resources", 20), ("truth::nginx", 20), ("truth::bursts", 10)];
 
 pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let asked: Vec<(&str, u32)> = match arguments {
