@@ -70,8 +70,7 @@ pub const MAX_STEPS: u32 = 80;
 /// would be too little, and six would leave nothing for rounding.
 pub const MAX_GROWTH: f64 = 7.0;
 
-/// The longest that a target is left alone between two steps: as long as a minute of
-/// three times what it takes leaves it busy, and a minute more. On AWS, workers wait that
+/// The longest that a target is left alone between two steps. On AWS, workers wait that
 /// long, too, and live for 15 minutes.
 pub const MAX_REST: Duration = Duration::from_secs(180);
 
