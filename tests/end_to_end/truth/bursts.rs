@@ -26,7 +26,7 @@ fn words(burst: &serde_json::Value) -> String {
 fn a_bounded_queue_sheds() {
     // 200/s of 600 are served for 4 s, and 20 may wait: (400 × 4 − 20) ÷ 2,400 = 65.8 %
     // are refused. What waits is served in a tenth of a second.
-    repeat("a burst on a bounded queue", Enough::All, || {
+    repeat("a burst on a bounded queue", Enough::NineInTen, || {
         let burst = burst(
             "--servers 2 --service 10ms --queue 20",
             "base: 100/s, peak: 600/s, warm: 10s, spike: 4s, recover: 10s",
@@ -69,7 +69,7 @@ fn a_queue_that_drains_slowly_is_not_stuck() {
 fn a_retry_storm_never_ends() {
     // 60/s of 100. Whoever waits for more than 200 ms tries twice more, so once they do,
     // up to 180/s want to be served, for ever.
-    repeat("a burst on a metastable target", Enough::All, || {
+    repeat("a burst on a metastable target", Enough::NineInTen, || {
         let burst = burst(
             "--servers 1 --service 10ms --patience 200ms --retries 2",
             "base: 60/s, peak: 300/s, warm: 10s, spike: 5s, recover: 25s",
