@@ -193,6 +193,21 @@ pub enum PlanError {
         /// The longest timeout there can be.
         limit: Duration,
     },
+    /// Requests may take so long that a slice would end after the next but one
+    /// should begin.
+    #[error("attack {attack:?} allows requests to take {}, and a load of {} is cut into slices of {}: a worker that waits for its last requests would come late for the slice after the next; the limit is {}, or a load of {}", display_duration(*timeout), display_duration(*load), display_duration(*slice), display_duration(*limit), display_duration(*slice * 2))]
+    TimeoutTooLongForSlices {
+        /// The attack.
+        attack: String,
+        /// Its timeout.
+        timeout: Duration,
+        /// How long requests are due between two decisions.
+        load: Duration,
+        /// The longest stretch of load of one invocation.
+        slice: Duration,
+        /// The longest timeout that such a load can have.
+        limit: Duration,
+    },
     /// Too few sockets for the workers.
     #[error(
         "{workers} workers share {sockets} sockets, too few for one each; raise the limit on open files or ask for fewer workers"
@@ -250,6 +265,7 @@ impl Plan {
         if round > slice * MAX_SLICES {
             return Err(PlanError::LoadTooLong { load: round, slice });
         }
+        let short_slices = short_slices(&config, &place, &writing, slice)?;
         // While one slice hands over to the next, both keep connections open.
         let overlap = if round > slice { 2 } else { 1 };
         let sharing = overlap * if place.workers_share_process { workers.get() } else { 1 };
@@ -265,6 +281,7 @@ impl Plan {
             .collect();
         let mut warnings = warnings(&config, &place, workers, connections);
         warnings.extend(writing.warnings());
+        warnings.extend(short_slices);
         let deadline = deadline(&config, &place, writing.spread, planned_at);
         let plan = Self {
             run,
@@ -493,6 +510,50 @@ fn slice(config: &Config, place: &Place, spread: Duration) -> Result<Duration, P
         limit: place.invocation.saturating_sub(INVOCATION_MARGIN + spread + place.slice.min(SHORTEST_SLICE))
             / 2,
     })
+}
+
+/// Looks whether a slice lasts until the worker of the one before it has certainly
+/// ended. Slice k + 2 is invoked a lead before it begins, and not before the
+/// invocation of slice k has returned: if that still waits for a target that hangs,
+/// the next one comes late, and what it drops for it would count against the
+/// generator. Two slices only do not wait for each other.
+///
+/// Says what is wrong with an installation whose slices are too short; a longer one
+/// would do.
+///
+/// # Errors
+/// When no slice is long enough, since an invocation must wait for its last requests,
+/// too.
+fn short_slices(
+    config: &Config,
+    place: &Place,
+    writing: &Pace,
+    slice: Duration,
+) -> Result<Option<String>, PlanError> {
+    let load = longest_round(config);
+    let Some(slowest) = config.attacks().iter().max_by_key(|attack| attack.timeout) else { return Ok(None) };
+    if load <= slice * 2 {
+        return Ok(None);
+    }
+    let (attack, timeout) = (slowest.name.clone(), slowest.timeout);
+    let to_end = INVOCATION_MARGIN + writing.spread;
+    let needed = timeout * 2 + to_end + place.lead;
+    // What a slice may lose to be of whole windows.
+    let cut = if writing.window > Duration::from_secs(1) { writing.window } else { Duration::ZERO };
+    // Where what is needed is as long as what an invocation has room for.
+    let limit = place.invocation.saturating_sub(to_end * 2 + place.lead + cut) / 4;
+    if timeout > limit {
+        return Err(PlanError::TimeoutTooLongForSlices { attack, timeout, load, slice, limit });
+    }
+    // One that timeouts made short is long enough, but for a part of a second.
+    Ok((place.slice < needed).then(|| {
+        format!(
+            "this installation has slices of {}: when the target hangs, a worker may wait for its last requests and come late for the slice after the next, and what was due before is dropped; slices of {} (deathstar deploy --slice) or a shorter timeout than the {} of attack {attack:?} would do",
+            display_duration(slice),
+            display_duration(needed),
+            display_duration(timeout),
+        )
+    }))
 }
 
 fn arrivals_or_users(attack: &Attack) -> u64 {

@@ -18,11 +18,17 @@ fn plan_at(rate_per_worker: u32, mode: &str, head: &str, fields: &str) -> Result
         "name: t\n{head}attacks:\n  - name: a\n    url: http://h/\n    rate: 1000/s\n    duration: 5m\n{fields}"
     );
     let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
+    let place =
+        Place { mode: mode.into(), rate_per_worker: NonZeroU32::new(rate_per_worker).unwrap(), ..place() };
+    Plan::new("t".parse().unwrap(), config, place, "2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+fn place() -> Place {
     let many = NonZeroU32::new(100_000).unwrap();
-    let place = Place {
-        mode: mode.into(),
+    Place {
+        mode: "aws".into(),
         cores: many,
-        rate_per_worker: NonZeroU32::new(rate_per_worker).unwrap(),
+        rate_per_worker: many,
         sockets: many,
         workers_share_process: false,
         workers_per_function: NonZeroU32::new(1000).unwrap(),
@@ -32,8 +38,49 @@ fn plan_at(rate_per_worker: u32, mode: &str, head: &str, fields: &str) -> Result
         invocation: Duration::from_secs(900),
         setup: Duration::from_secs(60),
         grace: Duration::from_secs(60),
-    };
+    }
+}
+
+/// 1/s for so long, where an installation has slices of so many seconds, and requests
+/// may take so long.
+fn sliced(slice_s: u64, duration: &str, timeout: &str) -> Result<Plan, PlanError> {
+    let text = format!(
+        "name: t\nattacks: [{{ name: a, url: http://h/, rate: 1/s, duration: {duration}, timeout: {timeout} }}]\n"
+    );
+    let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
+    let place = Place { slice: Duration::from_secs(slice_s), ..place() };
     Plan::new("t".parse().unwrap(), config, place, "2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+/// A worker of slice k ends 2 x timeout and 30 s after its load at the latest, which is
+/// when slice k + 2 can be invoked, 8 s before it begins.
+#[test]
+fn slices_are_long_enough_for_a_target_that_hangs() {
+    // 900 - 30 - 2 x 208 is as long as 2 x 208 + 30 + 8.
+    for (duration, timeout, slice) in [("1h", "135s", 600), ("1h", "208s", 454), ("904s", "209s", 452)] {
+        let plan = sliced(600, duration, timeout).unwrap();
+        assert_eq!((plan.slice.as_secs(), plan.warnings.len()), (slice, 0), "{timeout}: {:?}", plan.warnings);
+    }
+    assert_eq!(
+        sliced(600, "905s", "209s").unwrap_err().to_string(),
+        "attack \"a\" allows requests to take 209s, and a load of 905s is cut into slices of 452s: a worker that waits for its last requests would come late for the slice after the next; the limit is 208s, or a load of 904s"
+    );
+    // No slice does, however short the installation's.
+    assert!(matches!(sliced(5, "1h", "209s"), Err(PlanError::TimeoutTooLongForSlices { .. })));
+}
+
+#[test]
+fn an_installation_with_slices_that_are_too_short_is_warned_of() {
+    let warnings = |slice, duration, timeout| sliced(slice, duration, timeout).unwrap().warnings;
+    assert_eq!(
+        warnings(5, "12s", "10s"),
+        [
+            "this installation has slices of 5s: when the target hangs, a worker may wait for its last requests and come late for the slice after the next, and what was due before is dropped; slices of 58s (deathstar deploy --slice) or a shorter timeout than the 10s of attack \"a\" would do"
+        ]
+    );
+    // Two slices do not wait for each other.
+    assert!(warnings(5, "10s", "10s").is_empty());
+    assert!(warnings(60, "1h", "11s").is_empty());
 }
 
 #[test]

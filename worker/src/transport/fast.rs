@@ -260,7 +260,8 @@ impl Transport for Fast {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(NoConnection::NoSocket)) => return Reply::NotSent,
                 Ok(Err(NoConnection::Failed(class))) => return Reply::Failed { class, status: None },
-                Err(_) => return Reply::TimedOut,
+                // Opening has the same deadline, and may be the first to see it pass.
+                Ok(Err(NoConnection::TimedOut)) | Err(_) => return Reply::TimedOut,
             }
         };
         call.mark_sent(sent, request.bytes.len() as u64);

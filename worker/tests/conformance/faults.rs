@@ -5,7 +5,7 @@ use std::time::Duration;
 use deathstar_statemachine::window::ErrorClass;
 use deathstar_worker::transport::Reply;
 
-use crate::server::{Do, Server};
+use crate::server::{Do, Full, Server};
 use crate::{Both, LONG, Seen, exchange, failed, get, ok, on_a_paused_clock, on_one_thread, request, run};
 
 fn write(text: &str) -> Do {
@@ -152,6 +152,25 @@ fn without_a_connection_nothing_was_sent() {
             let request = request(&format!("    url: {url}\n"));
             assert_eq!(exchange(&both.fast, &request, LONG).await, expected, "fast: {url}");
             assert_eq!(exchange(&both.rich, &request, LONG).await, expected, "rich: {url}");
+        }
+    });
+}
+
+/// A target that drops who wants to connect is slow, not absent: what waited for it
+/// belongs among the response times.
+#[test]
+fn a_connection_that_never_opens_is_a_timeout() {
+    const TIMEOUT: Duration = Duration::from_millis(100);
+    on_one_thread(async {
+        let both = Both::new();
+        let full = Full::start().await;
+        for scheme in ["http", "https"] {
+            let request = request(&format!("    url: {scheme}://{}/\n", full.address));
+            let fast = exchange(&both.fast, &request, TIMEOUT).await;
+            assert_eq!(fast, Seen { reply: Reply::TimedOut, sent: 0, received: 0 }, "fast: {scheme}");
+            // What reqwest had sent when it is given up it does not say, so all is counted.
+            let rich = exchange(&both.rich, &request, TIMEOUT).await;
+            assert_eq!((rich.reply, rich.received), (Reply::TimedOut, 0), "rich: {scheme}");
         }
     });
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 /// One thing that the server does.
@@ -39,6 +39,31 @@ const SETTLED: usize = 12;
 pub(crate) async fn settle() {
     for _ in 0..SETTLED {
         tokio::task::yield_now().await;
+    }
+}
+
+/// A server that lets nobody in, until it is dropped: its queue is full, so the
+/// kernel drops whoever comes.
+pub(crate) struct Full {
+    pub(crate) address: SocketAddr,
+    _listener: TcpListener,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Full {
+    pub(crate) async fn start() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        // The kernel lets someone in at once, or not at all.
+        let soon = Duration::from_millis(50);
+        while let Ok(stream) = tokio::time::timeout(soon, TcpStream::connect(address)).await {
+            waiting.push(stream.unwrap());
+            assert!(waiting.len() < 100, "the queue has no end");
+        }
+        Self { address, _listener: listener, _waiting: waiting }
     }
 }
 

@@ -22,6 +22,8 @@ pub const ADDRESSES_LAST: Duration = Duration::from_secs(30);
 pub(super) enum NoConnection {
     /// For the target's or the network's reasons.
     Failed(ErrorClass),
+    /// None opened until the deadline.
+    TimedOut,
     /// This machine has no socket left for it.
     NoSocket,
 }
@@ -85,7 +87,8 @@ impl Host {
                         return Err(last);
                     }
                 }
-                Err(_) => {}
+                // The last address's share ends at the deadline.
+                Err(_) => last = NoConnection::TimedOut,
             }
             self.leave_out(address);
         }
@@ -217,6 +220,38 @@ mod tests {
         let (given_up, next) = tokio::join!(given_up, next);
         assert!(given_up.is_err());
         assert_eq!(next.unwrap(), [ip(1)]);
+    }
+
+    /// A listener at an address that answers nobody any more: its queue is full, so
+    /// the kernel drops whoever comes. It lasts as long as what is returned.
+    async fn full_at(address: IpAddr) -> (SocketAddr, impl Sized) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((address, 0).into()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        let soon = Duration::from_millis(50);
+        while let Ok(stream) = tokio::time::timeout(soon, TcpStream::connect(address)).await {
+            waiting.push(stream.unwrap());
+            assert!(waiting.len() < 100, "the queue has no end");
+        }
+        (address, (listener, waiting))
+    }
+
+    #[tokio::test]
+    async fn an_address_that_never_answers_is_no_refusal() {
+        let (full, _full) = full_at(ip(2)).await;
+        let soon = || clock::monotonic() + Duration::from_millis(100);
+        // Nobody listens at the first of the two.
+        for addresses in [vec![ip(2)], vec![ip(1), ip(2)]] {
+            let host = Host::new(String::new(), Known { addresses, ..Known::default() });
+            let ended = host.connect(full.port(), soon()).await;
+            assert!(matches!(ended, Err(NoConnection::TimedOut)), "{ended:?}");
+        }
+        // Of two, the one that refuses has the last word, before the time is up.
+        let host = Host::new(String::new(), Known { addresses: vec![ip(2), ip(1)], ..Known::default() });
+        let ended = host.connect(full.port(), soon()).await;
+        assert!(matches!(ended, Err(NoConnection::Failed(ErrorClass::Refused))), "{ended:?}");
     }
 
     #[tokio::test]
