@@ -22,11 +22,12 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId, number: u32) -> Resu
         .into_iter()
         .find(|round| round.number == number)
         .ok_or_else(|| TaskError::Broken(format!("run {run} has no round {number}")))?;
-    if round.outcome.is_none() && round.step.is_some() {
-        if let Some(mut seen) = seen(table, run, &round, &plan::of(table, run).await?).await? {
-            round.outcome = Some(seen.outcome());
-            round.busy = seen.busy(held);
-        }
+    if round.outcome.is_none()
+        && round.step.is_some()
+        && let Some(mut seen) = seen(table, run, &round, &plan::of(table, run).await?).await?
+    {
+        round.outcome = Some(seen.outcome());
+        round.busy = seen.busy(held);
     }
     round.judged = true;
     table.put_round(run, &round).await?;

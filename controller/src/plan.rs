@@ -54,7 +54,8 @@ fn refused(error: &PlanError) -> TaskError {
         | PlanError::TooManyWorkers { .. }
         | PlanError::TooFewSockets { .. }
         | PlanError::LoadTooLong { .. }
-        | PlanError::TimeoutTooLong { .. } => TaskError::OverLimit(error.to_string()),
+        | PlanError::TimeoutTooLong { .. }
+        | PlanError::TimeoutTooLongForSlices { .. } => TaskError::OverLimit(error.to_string()),
     }
 }
 

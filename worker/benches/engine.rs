@@ -22,7 +22,7 @@ use deathstar_worker::transport::fast::framer::Framer;
 /// A recorder of one attack with one request, for an hour.
 fn recorder() -> Recorder {
     let span = Span { start: 0, end: 3_600_000_000 };
-    Recorder::new(Grid::new(Vec::new()), vec![span], 0, &[1])
+    Recorder::new(Grid::new(Vec::new()), vec![span], span, &[1])
 }
 
 /// Counts arrival `n` of 10,000 a second from when it is due to when it ended.
