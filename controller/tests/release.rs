@@ -223,6 +223,59 @@ async fn a_run_that_has_its_report_keeps_it() {
 }
 
 #[tokio::test]
+async fn the_end_of_another_execution_leaves_a_run_alone() {
+    let (_folder, bench) = Bench::new();
+    let failure = json!({ "Error": "DeathStar.TableUnavailable", "Cause": "away" });
+    let release = |run: &str, execution: &str, failure: &Value| json!({ "task": "Release", "run": run, "execution": execution, "failure": failure });
+    let run = bench.under_way("a-run").await;
+    for failure in [&failure, &Value::Null] {
+        bench.task(release("a-run", "another", failure)).await.unwrap();
+        assert!(!bench.ports.table.is_over(&run).await.unwrap());
+        assert_eq!(bench.ports.table.stop(&run).await.unwrap(), None);
+        assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
+        assert_eq!((bench.functions().await.len(), bench.switches().await.len()), (2, 1));
+    }
+    bench.task(release("a-run", "a-run", &failure)).await.unwrap();
+    assert!(bench.is_clean(&run).await, "its own ends it");
+    // A schedule's execution is not named after its run.
+    let tick = |execution: &str| {
+        json!({
+            "task": "Plan", "execution": execution, "started_at": "1970-01-01T00:00:00Z",
+            "input": {
+                "schedule": "nightly", "tick": "1970-01-01T03:00:00Z", "config": { "name": "a", "version": "1" },
+            },
+        })
+    };
+    bench.task(tick("0a1b")).await.unwrap();
+    let (run, name) = ("nightly-19700101-0300".parse().unwrap(), "nightly-19700101-0300");
+    bench.task(release(name, "2c3d", &failure)).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
+    bench.task(release(name, "0a1b", &failure)).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap().unwrap().failure.unwrap().cause, "away");
+    // One that died before its claim: whoever comes after finds the run over.
+    bench.task(release("never", "never", &failure)).await.unwrap();
+    assert!(bench.ports.table.is_over(&"never".parse().unwrap()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_report_keeps_how_the_execution_ended() {
+    let (_folder, bench) = Bench::new();
+    let report = json!({ "task": "Report", "run": "a-run", "state": {} });
+    let run = bench.under_way("a-run").await;
+    let failure = json!({ "Error": "States.Timeout", "Cause": "late" });
+    bench.task(json!({ "task": "Release", "run": "a-run", "failure": failure })).await.unwrap();
+    // The Report of the execution that timed out is still at it.
+    bench.task(report.clone()).await.unwrap();
+    let kept = bench.ports.table.report(&run).await.unwrap().unwrap();
+    assert_eq!((kept.failure.unwrap().error.as_str(), kept.stopped), ("States.Timeout", None));
+    let run = bench.under_way("b-run").await;
+    bench.task(json!({ "task": "Release", "run": "b-run", "failure": null })).await.unwrap();
+    bench.task(json!({ "task": "Report", "run": "b-run", "state": { "failure": failure } })).await.unwrap();
+    let kept = bench.ports.table.report(&run).await.unwrap().unwrap();
+    assert_eq!((kept.failure.unwrap().error.as_str(), kept.stopped), ("States.Timeout", Some(Stop::Requested)));
+}
+
+#[tokio::test]
 async fn an_execution_that_ended_before_its_plan_leaves_nothing_to_report() {
     let (_folder, bench) = Bench::new();
     bench.task(json!({ "task": "Release", "run": "never", "failure": null })).await.unwrap();

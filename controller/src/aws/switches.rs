@@ -49,7 +49,8 @@ impl SchedulerSwitches {
     fn target(&self, run: &RunId) -> Result<Target, TaskError> {
         let cause = format!("run {run} should have ended long ago, and its execution never said how");
         let failure = Some(CaughtFailure { error: OVERDUE.to_owned(), cause });
-        let input = serde_json::to_string(&Task::Release(ReleaseInput { run: run.clone(), failure }))
+        let release = ReleaseInput { run: run.clone(), execution: None, failure };
+        let input = serde_json::to_string(&Task::Release(release))
             .map_err(|error| TaskError::Broken(error.to_string()))?;
         let retry = RetryPolicy::builder()
             .maximum_event_age_in_seconds(TRIED_FOR_S)
