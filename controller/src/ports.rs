@@ -244,13 +244,15 @@ pub trait Functions: Send + Sync {
     /// too.
     fn concurrency(&self) -> impl Future<Output = Result<u32, TaskError>> + Send;
 
-    /// Creates a function; one that exists already is as good.
+    /// Creates a function; one that exists already is as good, unless it is another
+    /// installation's: then it fails with [`TaskError::NotOurs`].
     fn create(&self, spec: &FunctionSpec) -> impl Future<Output = Result<(), TaskError>> + Send;
 
     /// How a function is doing.
     fn state(&self, name: &str) -> impl Future<Output = Result<FunctionState, TaskError>> + Send;
 
-    /// Deletes a function; one that does not exist is as good.
+    /// Deletes a function; one that does not exist is as good, and so is one of
+    /// another installation, which stays.
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), TaskError>> + Send;
 
     /// All functions whose names start with `prefix`.

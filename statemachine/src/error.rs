@@ -28,6 +28,9 @@ pub enum TaskError {
     /// The plan needs more than this place allows.
     #[error("{0}")]
     OverLimit(String),
+    /// Another installation has what this run's names stand for.
+    #[error("{0}")]
+    NotOurs(String),
     /// The run has been torn down; nothing may be created or sent for it.
     #[error("run {0} is over: it has been torn down")]
     RunOver(String),
@@ -69,6 +72,7 @@ impl TaskError {
             Self::TableUnavailable(_) => "DeathStar.TableUnavailable",
             Self::BadConfig(_) => "DeathStar.BadConfig",
             Self::OverLimit(_) => "DeathStar.OverLimit",
+            Self::NotOurs(_) => "DeathStar.NotOurs",
             Self::RunOver(_) => "DeathStar.RunOver",
             Self::Broken(_) => "DeathStar.Broken",
         }

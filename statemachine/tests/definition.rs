@@ -17,7 +17,7 @@ use deathstar_statemachine::units::Rate;
 use serde_json::{Map, Value, json};
 
 /// Our own names, by which a handler fails.
-fn ours() -> [&'static str; 7] {
+fn ours() -> [&'static str; 8] {
     let why = String::new;
     [
         TaskError::FleetPending { pending: 1, total: 1 },
@@ -25,6 +25,7 @@ fn ours() -> [&'static str; 7] {
         TaskError::TableUnavailable(why()),
         TaskError::BadConfig(why()),
         TaskError::OverLimit(why()),
+        TaskError::NotOurs(why()),
         TaskError::RunOver(why()),
         TaskError::Broken(why()),
     ]
