@@ -12,10 +12,11 @@ use deathstar_controller::clock::Clock;
 use deathstar_controller::dispatch::run_task;
 use deathstar_controller::embedded::EmbeddedPorts;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};
-use deathstar_controller::embedded::metrics::NoMetrics;
 use deathstar_controller::embedded::switches::InProcessSwitches;
 use deathstar_controller::embedded::table::SqliteTable;
-use deathstar_controller::ports::{FunctionSpec, Functions, Ports, REFUSED, Switches, Table};
+use deathstar_controller::ports::{
+    FunctionSpec, FunctionState, Functions, Listed, Metrics, Ports, Query, REFUSED, Switches, Table,
+};
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
@@ -29,11 +30,55 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The embedded ports, with a clock of our own.
+/// The embedded ports, with a clock of our own, functions that may stay, and metrics
+/// that never come.
 #[derive(Debug, Clone)]
 struct Bench {
     ports: EmbeddedPorts,
     clock: Now,
+    stubborn: Stubborn,
+}
+
+/// Functions of which one cannot be deleted.
+#[derive(Debug, Clone)]
+struct Stubborn {
+    functions: InProcessFunctions,
+    stays: Option<&'static str>,
+}
+
+impl Functions for Stubborn {
+    async fn concurrency(&self) -> Result<u32, TaskError> {
+        self.functions.concurrency().await
+    }
+
+    async fn create(&self, spec: &FunctionSpec) -> Result<(), TaskError> {
+        self.functions.create(spec).await
+    }
+
+    async fn state(&self, name: &str) -> Result<FunctionState, TaskError> {
+        self.functions.state(name).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), TaskError> {
+        if self.stays == Some(name) {
+            return Err(TaskError::Broken(format!("{name} stays")));
+        }
+        self.functions.delete(name).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, TaskError> {
+        self.functions.list(prefix).await
+    }
+}
+
+/// CloudWatch, which has no values yet.
+#[derive(Debug)]
+struct Late;
+
+impl Metrics for Late {
+    async fn read(&self, _: &Query, _: Timestamp, _: Timestamp) -> Result<Vec<(Timestamp, f64)>, TaskError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The date stands still.
@@ -53,22 +98,22 @@ impl Clock for Now {
 
 impl Ports for Bench {
     type Table = SqliteTable;
-    type Functions = InProcessFunctions;
+    type Functions = Stubborn;
     type Switches = InProcessSwitches;
-    type Metrics = NoMetrics;
+    type Metrics = Late;
     type Clock = Now;
 
     fn table(&self) -> &SqliteTable {
         &self.ports.table
     }
-    fn functions(&self) -> &InProcessFunctions {
-        &self.ports.functions
+    fn functions(&self) -> &Stubborn {
+        &self.stubborn
     }
     fn switches(&self) -> &InProcessSwitches {
         &self.ports.switches
     }
-    fn metrics(&self) -> &NoMetrics {
-        &NoMetrics
+    fn metrics(&self) -> &Late {
+        &Late
     }
     fn clock(&self) -> &Now {
         &self.clock
@@ -109,7 +154,8 @@ impl Bench {
             grace: Duration::from_secs(60),
         };
         let ports = EmbeddedPorts::new(table, functions, place);
-        (folder, Self { ports, clock: Now(Timestamp::UNIX_EPOCH) })
+        let stubborn = Stubborn { functions: ports.functions.clone(), stays: None };
+        (folder, Self { ports, clock: Now(Timestamp::UNIX_EPOCH), stubborn })
     }
 
     /// The same world, so much later.
@@ -123,7 +169,11 @@ impl Bench {
     }
 
     async fn plan(&self, run: &str) -> Result<Value, TaskError> {
-        let config = Config::from_text(CONFIG, |_| Err(String::new())).unwrap();
+        self.plan_of(run, CONFIG).await
+    }
+
+    async fn plan_of(&self, run: &str, text: &str) -> Result<Value, TaskError> {
+        let config = Config::from_text(text, |_| Err(String::new())).unwrap();
         let at = ConfigRef { name: "a".to_owned(), version: "1".to_owned() };
         self.ports.table.put_config(&at, &config).await.unwrap();
         let input = json!({ "run": run, "config": at });
@@ -135,7 +185,11 @@ impl Bench {
 
     /// A run with its functions made and its round open.
     async fn under_way(&self, run: &str) -> RunId {
-        self.plan(run).await.unwrap();
+        self.under_way_with(run, CONFIG).await
+    }
+
+    async fn under_way_with(&self, run: &str, config: &str) -> RunId {
+        self.plan_of(run, config).await.unwrap();
         for task in ["Provision", "AwaitFleet", "NextRound"] {
             self.task(json!({ "task": task, "run": run })).await.unwrap();
         }
@@ -272,7 +326,10 @@ async fn a_report_keeps_how_the_execution_ended() {
     bench.task(json!({ "task": "Release", "run": "b-run", "failure": null })).await.unwrap();
     bench.task(json!({ "task": "Report", "run": "b-run", "state": { "failure": failure } })).await.unwrap();
     let kept = bench.ports.table.report(&run).await.unwrap().unwrap();
-    assert_eq!((kept.failure.unwrap().error.as_str(), kept.stopped), ("States.Timeout", Some(Stop::Requested)));
+    assert_eq!(
+        (kept.failure.unwrap().error.as_str(), kept.stopped),
+        ("States.Timeout", Some(Stop::Requested))
+    );
 }
 
 #[tokio::test]
@@ -297,6 +354,29 @@ async fn a_run_that_was_stopped_while_it_was_planned_is_reported() {
         assert_eq!((report.stopped, report.failure, report.leaks), (Some(Stop::Requested), None, 0));
     }
     assert!(bench.functions().await.is_empty() && bench.switches().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_be_deleted_keeps_no_other_one() {
+    let (_folder, mut bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    let late = FunctionSpec {
+        name: run.function_name(2),
+        run: run.clone(),
+        memory_mb: 128,
+        expires_at: Timestamp::UNIX_EPOCH,
+    };
+    bench.ports.functions.create(&late).await.unwrap();
+    bench.stubborn.stays = Some("deathstar-w-a-run-0");
+    let tear_down = json!({ "task": "TearDown", "run": "a-run" });
+    let failed = bench.task(tear_down.clone()).await.unwrap_err();
+    assert_eq!(failed.to_string(), "deathstar-w-a-run-0 stays");
+    assert_eq!(bench.functions().await, ["deathstar-w-a-run-0"], "neither those in the ledger nor others");
+    bench.task(json!({ "task": "Report", "run": "a-run", "state": {} })).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap().unwrap().leaks, 1);
+    bench.stubborn.stays = None;
+    bench.task(tear_down).await.unwrap();
+    assert_eq!(bench.functions().await, [""; 0]);
 }
 
 #[tokio::test]
@@ -346,7 +426,11 @@ async fn a_run_whose_execution_ends_between_tear_down_and_report_is_reported_by_
     let run = bench.under_way("a-run").await;
     bench.task(json!({ "task": "TearDown", "run": "a-run" })).await.unwrap();
     let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
-    assert_eq!(found, json!({ "released": [], "deleted": [], "live": [] }), "its switch is its own");
+    assert_eq!(
+        found,
+        json!({ "released": [], "deleted": [], "live": [] }),
+        "its switch is its own"
+    );
     assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
     // What the switch does.
     let failure = json!({ "Error": "DeathStar.Overdue", "Cause": "late" });
@@ -423,7 +507,7 @@ async fn what_is_not_allowed_is_refused_before_anything_is_made() {
 async fn a_plan_that_needs_more_invocations_than_may_run_is_refused() {
     let (_folder, mut bench) = Bench::new();
     let limits = Limits { concurrency: 1, ..Limits::default() };
-    bench.ports.functions = InProcessFunctions::new(limits, Box::new(|_| unreachable!("none runs")));
+    bench.stubborn.functions = InProcessFunctions::new(limits, Box::new(|_| unreachable!("none runs")));
     let refused = bench.plan("a-run").await.unwrap_err();
     assert_eq!(refused.name(), "DeathStar.OverLimit");
     assert!(refused.to_string().contains("2 workers need 2 invocations at once, and 1 may run"), "{refused}");
