@@ -380,6 +380,22 @@ async fn a_function_that_cannot_be_deleted_keeps_no_other_one() {
 }
 
 #[tokio::test]
+async fn a_function_that_has_vanished_is_no_end_of_the_run() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    bench.ports.functions.delete("deathstar-w-a-run-1").await.unwrap();
+    let wait = json!({ "task": "AwaitFleet", "run": "a-run" });
+    let vanished = bench.task(wait.clone()).await.unwrap_err();
+    assert_eq!(vanished.name(), "DeathStar.Broken");
+    assert!(
+        vanished.to_string().starts_with("worker function deathstar-w-a-run-1 has vanished"),
+        "{vanished}"
+    );
+    bench.ports.table.end_run(&run).await.unwrap();
+    assert!(matches!(bench.task(wait).await, Err(TaskError::RunOver(_))));
+}
+
+#[tokio::test]
 async fn the_janitor_leaves_a_run_alone_until_it_is_overdue() {
     let (_folder, bench) = Bench::new();
     let run = bench.under_way("a-run").await;
