@@ -395,6 +395,25 @@ async fn a_function_that_has_vanished_is_no_end_of_the_run() {
     assert!(matches!(bench.task(wait).await, Err(TaskError::RunOver(_))));
 }
 
+/// The date stands still, so a wait for what comes late would never end.
+#[tokio::test]
+async fn the_report_of_a_run_that_was_stopped_waits_for_no_metric() {
+    let (_folder, mut bench) = Bench::new();
+    bench.ports.place.mode = "aws".to_owned();
+    let metric = "resources: [{ cloudwatch: { namespace: AWS/ECS, metric: CPUUtilization, dimensions: { ServiceName: web } } }]";
+    let config = CONFIG.replace("timeout: 1s", &format!("timeout: 1s, {metric}")).replace("9s", "180s");
+    let report = json!({ "task": "Report", "run": "a-run", "state": {} });
+    let run = bench.under_way_with("a-run", &config).await;
+    let bench = bench.later(150);
+    let waits = tokio::time::timeout(Duration::from_millis(200), bench.task(report.clone())).await;
+    assert!(waits.is_err(), "the last minute's value may still come");
+    bench.ports.table.request_stop(&run, &Stop::Requested).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), bench.task(report)).await.unwrap().unwrap();
+    let report = bench.ports.table.report(&run).await.unwrap().unwrap();
+    assert_eq!(report.stopped, Some(Stop::Requested));
+    assert!(report.attacks[0].resources[0].why.as_ref().unwrap().contains("no value"), "{report:?}");
+}
+
 #[tokio::test]
 async fn the_janitor_leaves_a_run_alone_until_it_is_overdue() {
     let (_folder, bench) = Bench::new();
