@@ -419,15 +419,20 @@ async fn the_janitor_leaves_a_run_alone_until_it_is_overdue() {
     let (_folder, bench) = Bench::new();
     let run = bench.under_way("a-run").await;
     let found = bench.later(EXPIRES_S).task(json!({ "task": "Janitor" })).await.unwrap();
-    assert_eq!(found, json!({ "released": [], "deleted": [], "live": ["a-run"] }));
+    assert_eq!(found, json!({ "released": [], "deleted": [], "leaked": [], "live": ["a-run"] }));
     let found = bench.later(EXPIRES_S + 1).task(json!({ "task": "Janitor" })).await.unwrap();
     assert_eq!(found["released"], json!(["a-run"]));
     assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0", "deathstar-w-a-run-1", "run-a-run"]));
+    assert_eq!(
+        found["leaked"],
+        json!(["deathstar-w-a-run-0", "deathstar-w-a-run-1"]),
+        "a switch is no worker"
+    );
     assert!(bench.is_clean(&run).await);
     let report = bench.ports.table.report(&run).await.unwrap().unwrap();
     assert_eq!(report.failure.unwrap().error, "DeathStar.Overdue");
     let found = bench.later(EXPIRES_S + 2).task(json!({ "task": "Janitor" })).await.unwrap();
-    assert_eq!(found, json!({ "released": [], "deleted": [], "live": [] }));
+    assert_eq!(found, json!({ "released": [], "deleted": [], "leaked": [], "live": [] }));
 }
 
 #[tokio::test]
@@ -445,6 +450,7 @@ async fn the_janitor_deletes_what_was_created_after_the_tear_down() {
     bench.ports.functions.create(&late).await.unwrap();
     let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
     assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0"]), "at once: its run is over");
+    assert_eq!(found["leaked"], json!([]), "which its own tear-down may be about to do");
     assert_eq!((bench.functions().await, bench.switches().await), (vec![], vec!["run-a-run".to_owned()]));
     bench.task(json!({ "task": "Report", "run": "a-run", "state": {} })).await.unwrap();
     assert!(bench.is_clean(&run).await);
@@ -463,7 +469,7 @@ async fn a_run_whose_execution_ends_between_tear_down_and_report_is_reported_by_
     let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
     assert_eq!(
         found,
-        json!({ "released": [], "deleted": [], "live": [] }),
+        json!({ "released": [], "deleted": [], "leaked": [], "live": [] }),
         "its switch is its own"
     );
     assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);

@@ -228,6 +228,10 @@ pub struct JanitorOutput {
     pub released: Vec<RunId>,
     /// Functions and schedules that had outlived their run, and are gone now.
     pub deleted: Vec<String>,
+    /// Worker functions among these whose time had passed: nothing before the
+    /// janitor had deleted them.
+    #[serde(default)]
+    pub leaked: Vec<String>,
     /// Runs under way.
     pub live: Vec<RunId>,
 }

@@ -118,7 +118,7 @@ fn leaked(stack: &str, answer: &Value) -> Value {
             }],
         },
         "Stack": stack,
-        "LeakedWorkers": answer["deleted"].as_array().map_or(0, Vec::len),
+        "LeakedWorkers": answer["leaked"].as_array().map_or(0, Vec::len),
         "task": "Janitor",
         "found": answer,
     })
