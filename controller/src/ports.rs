@@ -99,6 +99,10 @@ pub trait Table: Send + Sync {
     /// The run's plan, once there is one.
     fn plan(&self, run: &RunId) -> impl Future<Output = TableResult<Option<Plan>>> + Send;
 
+    /// Opens a round, unless there is one of its number: two tasks may decide on it at
+    /// once, each by its own clock. Returns the one that there is.
+    fn open_round(&self, run: &RunId, round: &Round) -> impl Future<Output = TableResult<Round>> + Send;
+
     /// Stores a round, replacing an earlier state of it.
     fn put_round(&self, run: &RunId, round: &Round) -> impl Future<Output = TableResult<()>> + Send;
 

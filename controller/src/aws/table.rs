@@ -328,6 +328,12 @@ impl DynamoTable {
     }
 }
 
+fn round_item(run: &RunId, round: &Round) -> TableResult<Item> {
+    let mut item = row(&rows::run_partition(run), &rows::round(round.number));
+    item.insert("body".to_owned(), AttributeValue::S(json(round)?));
+    Ok(item)
+}
+
 impl Table for DynamoTable {
     async fn put_config(&self, at: &ConfigRef, config: &Config) -> TableResult<()> {
         self.put_document(&rows::config_partition(&at.name), &at.version, config).await
@@ -368,9 +374,25 @@ impl Table for DynamoTable {
         self.document(&rows::run_partition(run), rows::PLAN).await
     }
 
+    async fn open_round(&self, run: &RunId, round: &Round) -> TableResult<Round> {
+        let item = round_item(run, round)?;
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item.clone()));
+        let item = match put.condition_expression("attribute_not_exists(pk)").send().await {
+            Ok(_) => item,
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                let opened = self.get(&rows::run_partition(run), &rows::round(round.number)).await?;
+                opened
+                    .ok_or_else(|| TaskError::Broken(format!("run {run} has lost round {}", round.number)))?
+            }
+            Err(error) => return Err(self.failed(&error)),
+        };
+        // Again if need be: whoever opened it may have come no further.
+        self.put_all(Self::replicas(run, &item)).await?;
+        parse("a round", &body(&item, "a round")?)
+    }
+
     async fn put_round(&self, run: &RunId, round: &Round) -> TableResult<()> {
-        let mut item = row(&rows::run_partition(run), &rows::round(round.number));
-        item.insert("body".to_owned(), AttributeValue::S(json(round)?));
+        let item = round_item(run, round)?;
         self.put(item.clone()).await?;
         self.put_all(Self::replicas(run, &item)).await
     }
