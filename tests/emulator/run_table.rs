@@ -233,7 +233,7 @@ async fn failures_have_the_names_that_the_definition_goes_by() {
         (Fault::Throttled, "DeathStar.Throttled"),
         (Fault::AccessDenied, "DeathStar.Broken"),
         (Fault::Internal, "DeathStar.TableUnavailable"),
-        (Fault::ExpiredToken, "DeathStar.TableUnavailable"),
+        (Fault::ExpiredToken, "DeathStar.Credentials"),
         (Fault::Other(400, "ValidationException"), "DeathStar.Broken"),
         (Fault::Other(400, "TransactionConflictException"), "DeathStar.Throttled"),
     ] {

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
+use super::credentials_failed;
 use crate::clock;
 use crate::ports::{FunctionSpec, FunctionState, Functions, Listed};
 
@@ -121,7 +122,8 @@ impl LambdaFunctions {
             Err(error) => return Err(failed(&error)),
         };
         let environment = found.configuration().and_then(FunctionConfiguration::environment);
-        let table = environment.and_then(EnvironmentResponse::variables).and_then(|all| all.get(TABLE_VARIABLE));
+        let table =
+            environment.and_then(EnvironmentResponse::variables).and_then(|all| all.get(TABLE_VARIABLE));
         Ok(table.map_or(Owner::Unknown, |table| Owner::Table(table.clone())))
     }
 
@@ -275,12 +277,15 @@ fn is<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
 fn failed<E, R>(error: &SdkError<E, R>) -> TaskError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     let text = match error.message() {
         Some(message) => format!("Lambda: {}: {message}", error.code().unwrap_or("error")),
         None => format!("Lambda: {}", DisplayErrorContext(error)),
     };
+    if let Some(refused) = credentials_failed(error.code(), error, &text) {
+        return refused;
+    }
     match error.code() {
         Some("CodeStorageExceededException") => TaskError::OverLimit(text),
         // A role that was made a moment ago is not known everywhere yet.
@@ -430,6 +435,18 @@ mod tests {
         let (_folder, functions) = lambda.functions();
         let taken = functions.create(&spec()).await.unwrap_err();
         assert!(taken.to_string().contains("belongs to no run of this installation"), "{taken}");
+    }
+
+    #[tokio::test]
+    async fn credentials_that_have_expired_are_not_throttled() {
+        let lambda = Lambda::with(|_| (403, "ExpiredTokenException", r#"{"message":"late"}"#.to_owned()));
+        let (_folder, functions) = lambda.functions();
+        let refused = functions.list("").await.unwrap_err();
+        assert_eq!(refused.name(), "DeathStar.Credentials");
+        assert_eq!(
+            refused.to_string(),
+            "the AWS credentials have expired (Lambda: ExpiredTokenException: late)"
+        );
     }
 
     #[tokio::test]

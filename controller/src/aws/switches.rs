@@ -11,6 +11,7 @@ use deathstar_statemachine::ids::{RunId, SWITCH_PREFIX};
 use deathstar_statemachine::message::{CaughtFailure, ReleaseInput, Task};
 use jiff::Timestamp;
 
+use super::credentials_failed;
 use crate::janitor::OVERDUE;
 use crate::ports::{Listed, Switches};
 
@@ -150,12 +151,15 @@ fn time_of(expression: &str) -> Option<Timestamp> {
 fn failed<E, R>(error: &SdkError<E, R>) -> TaskError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     let text = match error.message() {
         Some(message) => format!("Scheduler: {}: {message}", error.code().unwrap_or("error")),
         None => format!("Scheduler: {}", DisplayErrorContext(error)),
     };
+    if let Some(refused) = credentials_failed(error.code(), error, &text) {
+        return refused;
+    }
     match error.code() {
         Some("AccessDeniedException" | "ValidationException" | "ResourceNotFoundException") => {
             TaskError::Broken(text)

@@ -30,6 +30,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use super::credentials_failed;
 use crate::clock::{Clock, SystemClock};
 use crate::ports::{REFUSED, RunSummary, Table, TableResult};
 
@@ -310,12 +311,17 @@ impl DynamoTable {
     fn failed<E, R>(&self, error: &SdkError<E, R>) -> TaskError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
+        R: std::fmt::Debug + 'static,
     {
         let what = match error.message() {
             Some(message) => format!("{}: {message}", error.code().unwrap_or("error")),
             None => DisplayErrorContext(error).to_string(),
         };
+        if let Some(refused) =
+            credentials_failed(error.code(), error, &format!("table {}: {what}", self.name))
+        {
+            return refused;
+        }
         let region = self.client.config().region().map_or("", AsRef::as_ref);
         TaskError::of_dynamodb(&self.name, region, error.code(), &what)
     }
