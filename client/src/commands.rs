@@ -104,7 +104,9 @@ impl CommandError {
             Self::Config(_)
             | Self::BadInput(_)
             | Self::Home(HomeError::Busy { .. })
-            | Self::Task(TaskError::BadConfig(_) | TaskError::OverLimit(_)) => Exit::BadInput,
+            | Self::Task(TaskError::BadConfig(_) | TaskError::OverLimit(_) | TaskError::Credentials { .. }) => {
+                Exit::BadInput
+            }
             Self::Execution { failure, .. } if THE_USERS.contains(&failure.error.as_str()) => Exit::BadInput,
             Self::TooEarly(_) => Exit::Inconclusive,
             Self::Home(_) | Self::Task(_) | Self::Execution { .. } | Self::Output(_) | Self::Broken(_) => {
@@ -121,6 +123,10 @@ impl CommandError {
             #[cfg(feature = "aws")]
             Self::Install(error) => Some(error.hint().to_owned()),
             Self::Task(TaskError::Throttled(_)) => Some(SLOW_DOWN.to_owned()),
+            #[cfg(feature = "aws")]
+            Self::Task(TaskError::Credentials { credentials, .. }) => {
+                Some(crate::aws::error::hint_of(*credentials).to_owned())
+            }
             #[cfg(feature = "aws")]
             Self::Task(error) => missing_permission(error).map(|permission| permission.hint()),
             Self::Home(HomeError::Directory { .. } | HomeError::Table(_)) => {

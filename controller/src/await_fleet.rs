@@ -11,7 +11,7 @@ use deathstar_statemachine::message::Done;
 
 use crate::clock::Clock;
 use crate::plan;
-use crate::ports::{FunctionState, Functions, Ports};
+use crate::ports::{FunctionState, Functions, Ports, Table};
 
 /// The first pause between two looks; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -33,7 +33,7 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, Task
                 FunctionState::Failed(why) => {
                     return Err(TaskError::Broken(format!("worker function {name} cannot start: {why}")));
                 }
-                FunctionState::Missing => return Err(TaskError::RunOver(run.to_string())),
+                FunctionState::Missing => return Err(gone(ports.table(), run, name).await?),
             }
         }
         if still.is_empty() {
@@ -44,4 +44,14 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, Task
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Err(TaskError::FleetPending { pending: pending.len(), total: plan.fleets.len() })
+}
+
+/// Why a function is gone that was made: the run is over, or it was somebody else.
+async fn gone(table: &impl Table, run: &RunId, name: &str) -> Result<TaskError, TaskError> {
+    if table.is_over(run).await? {
+        return Ok(TaskError::RunOver(run.to_string()));
+    }
+    let why =
+        format!("worker function {name} has vanished: somebody else deleted it, and run {run} is not over");
+    Ok(TaskError::Broken(why))
 }

@@ -21,7 +21,8 @@ pub(crate) const OVERDUE: &str = "DeathStar.Overdue";
 /// What there is of a run.
 #[derive(Debug, Default)]
 struct Found {
-    names: Vec<String>,
+    functions: Vec<String>,
+    switches: Vec<String>,
     expires_at: Option<Timestamp>,
 }
 
@@ -30,7 +31,7 @@ pub(crate) async fn handle(ports: &impl Ports) -> Result<JanitorOutput, TaskErro
     let now = ports.clock().now();
     let mut output = JanitorOutput::default();
     let mut failed = None;
-    for (run, Found { names, expires_at }) in found {
+    for (run, Found { functions, switches, expires_at }) in found {
         let over = matches!(ports.table().is_over(&run).await, Ok(true));
         let overdue = expires_at.is_none_or(|expires_at| expires_at < now);
         let reported = over && matches!(ports.table().report(&run).await, Ok(Some(_)));
@@ -46,9 +47,15 @@ pub(crate) async fn handle(ports: &impl Ports) -> Result<JanitorOutput, TaskErro
         };
         match released {
             Ok(()) => {
-                let switch = run.switch_name();
-                let kept = |name: &String| !overdue && !reported && *name == switch;
-                output.deleted.extend(names.into_iter().filter(|name| !kept(name)));
+                // Those of a run that is not overdue may be going right now, by its
+                // own tear-down.
+                if overdue {
+                    output.leaked.extend(functions.iter().cloned());
+                }
+                output.deleted.extend(functions);
+                if overdue || reported {
+                    output.deleted.extend(switches);
+                }
                 if !over {
                     output.released.push(run);
                 }
@@ -63,20 +70,19 @@ pub(crate) async fn handle(ports: &impl Ports) -> Result<JanitorOutput, TaskErro
 /// Everything that there is, by the run that it belongs to.
 async fn look(ports: &impl Ports) -> Result<BTreeMap<RunId, Found>, TaskError> {
     let mut found = BTreeMap::<RunId, Found>::new();
-    let mut add = |listed: Listed, run: Option<RunId>| {
-        if let Some(run) = run {
+    for Listed { name, expires_at } in ports.functions().list(FUNCTION_PREFIX).await? {
+        if let Some(run) = RunId::of_function(&name) {
             let of_run = found.entry(run).or_default();
-            of_run.names.push(listed.name);
-            of_run.expires_at = of_run.expires_at.max(listed.expires_at);
+            of_run.functions.push(name);
+            of_run.expires_at = of_run.expires_at.max(expires_at);
         }
-    };
-    for function in ports.functions().list(FUNCTION_PREFIX).await? {
-        let run = RunId::of_function(&function.name);
-        add(function, run);
     }
-    for switch in ports.switches().list().await? {
-        let run = RunId::of_switch(&switch.name);
-        add(switch, run);
+    for Listed { name, expires_at } in ports.switches().list().await? {
+        if let Some(run) = RunId::of_switch(&name) {
+            let of_run = found.entry(run).or_default();
+            of_run.switches.push(name);
+            of_run.expires_at = of_run.expires_at.max(expires_at);
+        }
     }
     Ok(found)
 }

@@ -1,20 +1,21 @@
 //! What the platform measured of the target, asked for once the load is over.
 //!
 //! Values of CloudWatch come a minute or two after what they are of, when workers
-//! are gone. So the report asks for them, and waits for the last for a while.
+//! are gone. So the report asks for them, and waits for the last for a while, unless
+//! someone waits for the report.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deathstar_statemachine::config::source::{Instances, Source};
 use deathstar_statemachine::plan::Plan;
-use deathstar_statemachine::report::Round;
+use deathstar_statemachine::report::{Round, Stop};
 use deathstar_statemachine::resources::{Metric, Miss, Place, Reading};
 use deathstar_statemachine::schedule::micros;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
-use crate::ports::{Metrics, Ports, Query};
+use crate::ports::{Metrics, Ports, Query, Table};
 
 /// How many periods late a value may come, and how long that is at least. CloudWatch
 /// promises nothing; those of a minute mostly come within three.
@@ -54,7 +55,7 @@ pub(crate) async fn read(ports: &impl Ports, plan: &Plan, rounds: &[Round]) -> F
             let late = (query.period * PERIODS_LATE).clamp(LATE, TOO_LATE);
             is_whole(&found, place, query) || now > later(span.until, late)
         };
-        if queries.iter().all(is_over) {
+        if queries.iter().all(is_over) || is_awaited(ports, plan).await {
             break;
         }
         clock.sleep(AGAIN).await;
@@ -72,6 +73,17 @@ pub(crate) async fn read(ports: &impl Ports, plan: &Plan, rounds: &[Round]) -> F
         }
     }
     (readings, misses)
+}
+
+/// Whether someone stopped the run, and waits for its report: `stop` gives it half a
+/// minute, and then ends the execution. Where nothing was sent, nothing need be waited
+/// for either.
+async fn is_awaited(ports: &impl Ports, plan: &Plan) -> bool {
+    match ports.table().stop(&plan.run).await {
+        Ok(Some(Stop::Interrupted | Stop::Requested | Stop::Unable { .. })) => true,
+        // A run that stopped itself can wait; so can one of which nobody knows.
+        Ok(Some(Stop::Condition { .. }) | None) | Err(_) => false,
+    }
 }
 
 fn queries(plan: &Plan) -> Vec<(Place, Query)> {

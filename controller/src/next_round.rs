@@ -28,7 +28,8 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         return Ok(done(&rounds, ports.clock().now()));
     }
     if let Some(open) = rounds.iter().find(|round| !round.judged) {
-        return Ok(attack(&plan, open));
+        // Its rows for workers may be missing, if the task before came no further.
+        return Ok(attack(&plan, &table.open_round(run, open).await?));
     }
     let from = rounds.last().map_or(0, |round| round.until);
     let (until, step) = match next(&plan, &rounds) {
@@ -53,8 +54,7 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         outcome: None,
         busy: Duration::ZERO,
     };
-    table.put_round(run, &round).await?;
-    Ok(attack(&plan, &round))
+    Ok(attack(&plan, &table.open_round(run, &round).await?))
 }
 
 /// What follows on rounds that are all judged.

@@ -99,6 +99,10 @@ pub trait Table: Send + Sync {
     /// The run's plan, once there is one.
     fn plan(&self, run: &RunId) -> impl Future<Output = TableResult<Option<Plan>>> + Send;
 
+    /// Opens a round, unless there is one of its number: two tasks may decide on it at
+    /// once, each by its own clock. Returns the one that there is.
+    fn open_round(&self, run: &RunId, round: &Round) -> impl Future<Output = TableResult<Round>> + Send;
+
     /// Stores a round, replacing an earlier state of it.
     fn put_round(&self, run: &RunId, round: &Round) -> impl Future<Output = TableResult<()>> + Send;
 
@@ -244,13 +248,15 @@ pub trait Functions: Send + Sync {
     /// too.
     fn concurrency(&self) -> impl Future<Output = Result<u32, TaskError>> + Send;
 
-    /// Creates a function; one that exists already is as good.
+    /// Creates a function; one that exists already is as good, unless it is another
+    /// installation's: then it fails with [`TaskError::NotOurs`].
     fn create(&self, spec: &FunctionSpec) -> impl Future<Output = Result<(), TaskError>> + Send;
 
     /// How a function is doing.
     fn state(&self, name: &str) -> impl Future<Output = Result<FunctionState, TaskError>> + Send;
 
-    /// Deletes a function; one that does not exist is as good.
+    /// Deletes a function; one that does not exist is as good, and so is one of
+    /// another installation, which stays.
     fn delete(&self, name: &str) -> impl Future<Output = Result<(), TaskError>> + Send;
 
     /// All functions whose names start with `prefix`.

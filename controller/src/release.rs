@@ -3,7 +3,8 @@
 //!
 //! A rule on the execution's status calls it, the run's dead-man's switch, and
 //! the janitor; embedded mode calls it when an execution ends outside its
-//! definition. It does nothing for a run that has its report.
+//! definition. It does nothing for a run that has its report, or that another
+//! execution has.
 
 use std::time::Duration;
 
@@ -23,9 +24,21 @@ use crate::{report, tear_down};
 const OBEYED_WITHIN: Duration = Duration::from_secs(4);
 
 pub(crate) async fn handle(ports: &impl Ports, input: &ReleaseInput) -> Result<Done, TaskError> {
-    let ReleaseInput { run, failure } = input;
+    let ReleaseInput { run, execution, failure } = input;
+    if let Some(execution) = execution
+        && is_of_another(ports.table(), run, execution).await?
+    {
+        return Ok(Done {});
+    }
     release(ports, run, failure.clone()).await?;
     Ok(Done {})
+}
+
+/// Whether another execution has claimed the run: a tick that was delivered twice,
+/// or one that someone started by hand, is not the end of it. A run that nobody has
+/// claimed may yet be claimed by this very execution, whose Plan may still be at it.
+async fn is_of_another(table: &impl Table, run: &RunId, execution: &str) -> Result<bool, TaskError> {
+    Ok(table.run(run).await?.is_some_and(|claimed| claimed.execution != execution))
 }
 
 /// Releases a run; the same twice is as good.

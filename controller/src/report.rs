@@ -20,7 +20,16 @@ pub(crate) async fn handle(ports: &impl Ports, input: &ReportInput) -> Result<Do
     let table = ports.table();
     let plan = plan::of(table, &input.run).await?;
     let measured = metrics::read(ports, &plan, &table.rounds(&input.run).await?).await;
-    let report = build_with(table, &input.run, input.failure(), Phase::Over, measured).await?;
+    let failure = input.failure();
+    let mut report = build_with(table, &input.run, failure.clone(), Phase::Over, &measured).await?;
+    // Release may have reported the run meanwhile: what it says of the execution's
+    // end, nobody else knows. A stop it had noted in the table before.
+    if let Some(released) = table.report(&input.run).await? {
+        let kept = released.failure.or_else(|| failure.clone());
+        if kept != failure || released.stopped != report.stopped {
+            report = build_with(table, &input.run, kept, Phase::Over, &measured).await?;
+        }
+    }
     table.put_report(&input.run, &report).await?;
     // What TearDown could not delete, the switch tries again.
     if report.leaks == 0 {
@@ -36,7 +45,7 @@ pub(crate) async fn build(
     failure: Option<CaughtFailure>,
     phase: Phase,
 ) -> Result<Report, TaskError> {
-    build_with(table, run, failure, phase, metrics::Found::default()).await
+    build_with(table, run, failure, phase, &metrics::Found::default()).await
 }
 
 /// The same, with what the platform measured of targets meanwhile.
@@ -45,11 +54,11 @@ async fn build_with(
     run: &RunId,
     failure: Option<CaughtFailure>,
     phase: Phase,
-    (readings, misses): metrics::Found,
+    (readings, misses): &metrics::Found,
 ) -> Result<Report, TaskError> {
     let plan = plan::of(table, run).await?;
     let mut merge = Merge::new(&plan, table.rounds(run).await?);
-    merge.read(&readings, &misses);
+    merge.read(readings, misses);
     let mut last = None;
     loop {
         let ends = table.slice_ends(run, last.as_ref(), ENDS_PAGE).await?;

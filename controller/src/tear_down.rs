@@ -18,29 +18,39 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<Done, Task
     // A table that is away is no reason to leave functions behind: they are
     // deleted by name all the same, and the task fails, to be tried again.
     let by_ledger = release_functions(ports, run).await;
+    let by_name = delete_by_name(ports, run).await;
+    by_ledger.and(by_name)?;
+    Ok(Done {})
+}
+
+async fn delete_by_name(ports: &impl Ports, run: &RunId) -> Result<(), TaskError> {
+    let mut all = Ok(());
     for function in ports.functions().list(&format!("{FUNCTION_PREFIX}{run}-")).await? {
         // Run `a` must not take the functions of a run `a-1`.
         if RunId::of_function(&function.name).as_ref() == Some(run) {
-            ports.functions().delete(&function.name).await?;
+            // One that cannot be deleted keeps no other one.
+            all = all.and(ports.functions().delete(&function.name).await);
         }
     }
-    by_ledger?;
-    Ok(Done {})
+    all
 }
 
 async fn release_functions(ports: &impl Ports, run: &RunId) -> Result<(), TaskError> {
     let table = ports.table();
     table.end_run(run).await?;
     let switch = run.switch_name();
+    let mut all = Ok(());
     for entry in table.ledger(run).await? {
         if entry.state == LedgerState::Deleted || entry.name == switch {
             continue;
         }
         table.advance(run, &entry.name, LedgerState::Deleting).await?;
-        ports.functions().delete(&entry.name).await?;
-        table.advance(run, &entry.name, LedgerState::Deleted).await?;
+        match ports.functions().delete(&entry.name).await {
+            Ok(()) => table.advance(run, &entry.name, LedgerState::Deleted).await?,
+            Err(error) => all = all.and(Err(error)),
+        }
     }
-    Ok(())
+    all
 }
 
 /// Disarms the run's switch: the last act of all, when nothing is left to do.

@@ -12,10 +12,11 @@ use deathstar_controller::clock::Clock;
 use deathstar_controller::dispatch::run_task;
 use deathstar_controller::embedded::EmbeddedPorts;
 use deathstar_controller::embedded::functions::{InProcessFunctions, Limits};
-use deathstar_controller::embedded::metrics::NoMetrics;
 use deathstar_controller::embedded::switches::InProcessSwitches;
 use deathstar_controller::embedded::table::SqliteTable;
-use deathstar_controller::ports::{FunctionSpec, Functions, Ports, REFUSED, Switches, Table};
+use deathstar_controller::ports::{
+    FunctionSpec, FunctionState, Functions, Listed, Metrics, Ports, Query, REFUSED, Switches, Table,
+};
 use deathstar_statemachine::config::Config;
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
@@ -29,11 +30,55 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The embedded ports, with a clock of our own.
+/// The embedded ports, with a clock of our own, functions that may stay, and metrics
+/// that never come.
 #[derive(Debug, Clone)]
 struct Bench {
     ports: EmbeddedPorts,
     clock: Now,
+    stubborn: Stubborn,
+}
+
+/// Functions of which one cannot be deleted.
+#[derive(Debug, Clone)]
+struct Stubborn {
+    functions: InProcessFunctions,
+    stays: Option<&'static str>,
+}
+
+impl Functions for Stubborn {
+    async fn concurrency(&self) -> Result<u32, TaskError> {
+        self.functions.concurrency().await
+    }
+
+    async fn create(&self, spec: &FunctionSpec) -> Result<(), TaskError> {
+        self.functions.create(spec).await
+    }
+
+    async fn state(&self, name: &str) -> Result<FunctionState, TaskError> {
+        self.functions.state(name).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), TaskError> {
+        if self.stays == Some(name) {
+            return Err(TaskError::Broken(format!("{name} stays")));
+        }
+        self.functions.delete(name).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Listed>, TaskError> {
+        self.functions.list(prefix).await
+    }
+}
+
+/// CloudWatch, which has no values yet.
+#[derive(Debug)]
+struct Late;
+
+impl Metrics for Late {
+    async fn read(&self, _: &Query, _: Timestamp, _: Timestamp) -> Result<Vec<(Timestamp, f64)>, TaskError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The date stands still.
@@ -53,22 +98,22 @@ impl Clock for Now {
 
 impl Ports for Bench {
     type Table = SqliteTable;
-    type Functions = InProcessFunctions;
+    type Functions = Stubborn;
     type Switches = InProcessSwitches;
-    type Metrics = NoMetrics;
+    type Metrics = Late;
     type Clock = Now;
 
     fn table(&self) -> &SqliteTable {
         &self.ports.table
     }
-    fn functions(&self) -> &InProcessFunctions {
-        &self.ports.functions
+    fn functions(&self) -> &Stubborn {
+        &self.stubborn
     }
     fn switches(&self) -> &InProcessSwitches {
         &self.ports.switches
     }
-    fn metrics(&self) -> &NoMetrics {
-        &NoMetrics
+    fn metrics(&self) -> &Late {
+        &Late
     }
     fn clock(&self) -> &Now {
         &self.clock
@@ -109,7 +154,8 @@ impl Bench {
             grace: Duration::from_secs(60),
         };
         let ports = EmbeddedPorts::new(table, functions, place);
-        (folder, Self { ports, clock: Now(Timestamp::UNIX_EPOCH) })
+        let stubborn = Stubborn { functions: ports.functions.clone(), stays: None };
+        (folder, Self { ports, clock: Now(Timestamp::UNIX_EPOCH), stubborn })
     }
 
     /// The same world, so much later.
@@ -123,7 +169,11 @@ impl Bench {
     }
 
     async fn plan(&self, run: &str) -> Result<Value, TaskError> {
-        let config = Config::from_text(CONFIG, |_| Err(String::new())).unwrap();
+        self.plan_of(run, CONFIG).await
+    }
+
+    async fn plan_of(&self, run: &str, text: &str) -> Result<Value, TaskError> {
+        let config = Config::from_text(text, |_| Err(String::new())).unwrap();
         let at = ConfigRef { name: "a".to_owned(), version: "1".to_owned() };
         self.ports.table.put_config(&at, &config).await.unwrap();
         let input = json!({ "run": run, "config": at });
@@ -135,7 +185,11 @@ impl Bench {
 
     /// A run with its functions made and its round open.
     async fn under_way(&self, run: &str) -> RunId {
-        self.plan(run).await.unwrap();
+        self.under_way_with(run, CONFIG).await
+    }
+
+    async fn under_way_with(&self, run: &str, config: &str) -> RunId {
+        self.plan_of(run, config).await.unwrap();
         for task in ["Provision", "AwaitFleet", "NextRound"] {
             self.task(json!({ "task": task, "run": run })).await.unwrap();
         }
@@ -223,6 +277,62 @@ async fn a_run_that_has_its_report_keeps_it() {
 }
 
 #[tokio::test]
+async fn the_end_of_another_execution_leaves_a_run_alone() {
+    let (_folder, bench) = Bench::new();
+    let failure = json!({ "Error": "DeathStar.TableUnavailable", "Cause": "away" });
+    let release = |run: &str, execution: &str, failure: &Value| json!({ "task": "Release", "run": run, "execution": execution, "failure": failure });
+    let run = bench.under_way("a-run").await;
+    for failure in [&failure, &Value::Null] {
+        bench.task(release("a-run", "another", failure)).await.unwrap();
+        assert!(!bench.ports.table.is_over(&run).await.unwrap());
+        assert_eq!(bench.ports.table.stop(&run).await.unwrap(), None);
+        assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
+        assert_eq!((bench.functions().await.len(), bench.switches().await.len()), (2, 1));
+    }
+    bench.task(release("a-run", "a-run", &failure)).await.unwrap();
+    assert!(bench.is_clean(&run).await, "its own ends it");
+    // A schedule's execution is not named after its run.
+    let tick = |execution: &str| {
+        json!({
+            "task": "Plan", "execution": execution, "started_at": "1970-01-01T00:00:00Z",
+            "input": {
+                "schedule": "nightly", "tick": "1970-01-01T03:00:00Z", "config": { "name": "a", "version": "1" },
+            },
+        })
+    };
+    bench.task(tick("0a1b")).await.unwrap();
+    let (run, name) = ("nightly-19700101-0300".parse().unwrap(), "nightly-19700101-0300");
+    bench.task(release(name, "2c3d", &failure)).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
+    bench.task(release(name, "0a1b", &failure)).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap().unwrap().failure.unwrap().cause, "away");
+    // One that died before its claim: whoever comes after finds the run over.
+    bench.task(release("never", "never", &failure)).await.unwrap();
+    assert!(bench.ports.table.is_over(&"never".parse().unwrap()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_report_keeps_how_the_execution_ended() {
+    let (_folder, bench) = Bench::new();
+    let report = json!({ "task": "Report", "run": "a-run", "state": {} });
+    let run = bench.under_way("a-run").await;
+    let failure = json!({ "Error": "States.Timeout", "Cause": "late" });
+    bench.task(json!({ "task": "Release", "run": "a-run", "failure": failure })).await.unwrap();
+    // The Report of the execution that timed out is still at it.
+    bench.task(report.clone()).await.unwrap();
+    let kept = bench.ports.table.report(&run).await.unwrap().unwrap();
+    assert_eq!((kept.failure.unwrap().error.as_str(), kept.stopped), ("States.Timeout", None));
+    let run = bench.under_way("b-run").await;
+    bench.task(json!({ "task": "Release", "run": "b-run", "failure": null })).await.unwrap();
+    bench.task(json!({ "task": "Report", "run": "b-run", "state": { "failure": failure } })).await.unwrap();
+    let kept = bench.ports.table.report(&run).await.unwrap().unwrap();
+    assert_eq!(
+        (kept.failure.unwrap().error.as_str(), kept.stopped),
+        ("States.Timeout", Some(Stop::Requested))
+    );
+}
+
+#[tokio::test]
 async fn an_execution_that_ended_before_its_plan_leaves_nothing_to_report() {
     let (_folder, bench) = Bench::new();
     bench.task(json!({ "task": "Release", "run": "never", "failure": null })).await.unwrap();
@@ -247,19 +357,82 @@ async fn a_run_that_was_stopped_while_it_was_planned_is_reported() {
 }
 
 #[tokio::test]
+async fn a_function_that_cannot_be_deleted_keeps_no_other_one() {
+    let (_folder, mut bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    let late = FunctionSpec {
+        name: run.function_name(2),
+        run: run.clone(),
+        memory_mb: 128,
+        expires_at: Timestamp::UNIX_EPOCH,
+    };
+    bench.ports.functions.create(&late).await.unwrap();
+    bench.stubborn.stays = Some("deathstar-w-a-run-0");
+    let tear_down = json!({ "task": "TearDown", "run": "a-run" });
+    let failed = bench.task(tear_down.clone()).await.unwrap_err();
+    assert_eq!(failed.to_string(), "deathstar-w-a-run-0 stays");
+    assert_eq!(bench.functions().await, ["deathstar-w-a-run-0"], "neither those in the ledger nor others");
+    bench.task(json!({ "task": "Report", "run": "a-run", "state": {} })).await.unwrap();
+    assert_eq!(bench.ports.table.report(&run).await.unwrap().unwrap().leaks, 1);
+    bench.stubborn.stays = None;
+    bench.task(tear_down).await.unwrap();
+    assert_eq!(bench.functions().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_function_that_has_vanished_is_no_end_of_the_run() {
+    let (_folder, bench) = Bench::new();
+    let run = bench.under_way("a-run").await;
+    bench.ports.functions.delete("deathstar-w-a-run-1").await.unwrap();
+    let wait = json!({ "task": "AwaitFleet", "run": "a-run" });
+    let vanished = bench.task(wait.clone()).await.unwrap_err();
+    assert_eq!(vanished.name(), "DeathStar.Broken");
+    assert!(
+        vanished.to_string().starts_with("worker function deathstar-w-a-run-1 has vanished"),
+        "{vanished}"
+    );
+    bench.ports.table.end_run(&run).await.unwrap();
+    assert!(matches!(bench.task(wait).await, Err(TaskError::RunOver(_))));
+}
+
+/// The date stands still, so a wait for what comes late would never end.
+#[tokio::test]
+async fn the_report_of_a_run_that_was_stopped_waits_for_no_metric() {
+    let (_folder, mut bench) = Bench::new();
+    bench.ports.place.mode = "aws".to_owned();
+    let metric = "resources: [{ cloudwatch: { namespace: AWS/ECS, metric: CPUUtilization, dimensions: { ServiceName: web } } }]";
+    let config = CONFIG.replace("timeout: 1s", &format!("timeout: 1s, {metric}")).replace("9s", "180s");
+    let report = json!({ "task": "Report", "run": "a-run", "state": {} });
+    let run = bench.under_way_with("a-run", &config).await;
+    let bench = bench.later(150);
+    let waits = tokio::time::timeout(Duration::from_millis(200), bench.task(report.clone())).await;
+    assert!(waits.is_err(), "the last minute's value may still come");
+    bench.ports.table.request_stop(&run, &Stop::Requested).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), bench.task(report)).await.unwrap().unwrap();
+    let report = bench.ports.table.report(&run).await.unwrap().unwrap();
+    assert_eq!(report.stopped, Some(Stop::Requested));
+    assert!(report.attacks[0].resources[0].why.as_ref().unwrap().contains("no value"), "{report:?}");
+}
+
+#[tokio::test]
 async fn the_janitor_leaves_a_run_alone_until_it_is_overdue() {
     let (_folder, bench) = Bench::new();
     let run = bench.under_way("a-run").await;
     let found = bench.later(EXPIRES_S).task(json!({ "task": "Janitor" })).await.unwrap();
-    assert_eq!(found, json!({ "released": [], "deleted": [], "live": ["a-run"] }));
+    assert_eq!(found, json!({ "released": [], "deleted": [], "leaked": [], "live": ["a-run"] }));
     let found = bench.later(EXPIRES_S + 1).task(json!({ "task": "Janitor" })).await.unwrap();
     assert_eq!(found["released"], json!(["a-run"]));
     assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0", "deathstar-w-a-run-1", "run-a-run"]));
+    assert_eq!(
+        found["leaked"],
+        json!(["deathstar-w-a-run-0", "deathstar-w-a-run-1"]),
+        "a switch is no worker"
+    );
     assert!(bench.is_clean(&run).await);
     let report = bench.ports.table.report(&run).await.unwrap().unwrap();
     assert_eq!(report.failure.unwrap().error, "DeathStar.Overdue");
     let found = bench.later(EXPIRES_S + 2).task(json!({ "task": "Janitor" })).await.unwrap();
-    assert_eq!(found, json!({ "released": [], "deleted": [], "live": [] }));
+    assert_eq!(found, json!({ "released": [], "deleted": [], "leaked": [], "live": [] }));
 }
 
 #[tokio::test]
@@ -277,6 +450,7 @@ async fn the_janitor_deletes_what_was_created_after_the_tear_down() {
     bench.ports.functions.create(&late).await.unwrap();
     let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
     assert_eq!(found["deleted"], json!(["deathstar-w-a-run-0"]), "at once: its run is over");
+    assert_eq!(found["leaked"], json!([]), "which its own tear-down may be about to do");
     assert_eq!((bench.functions().await, bench.switches().await), (vec![], vec!["run-a-run".to_owned()]));
     bench.task(json!({ "task": "Report", "run": "a-run", "state": {} })).await.unwrap();
     assert!(bench.is_clean(&run).await);
@@ -293,7 +467,11 @@ async fn a_run_whose_execution_ends_between_tear_down_and_report_is_reported_by_
     let run = bench.under_way("a-run").await;
     bench.task(json!({ "task": "TearDown", "run": "a-run" })).await.unwrap();
     let found = bench.task(json!({ "task": "Janitor" })).await.unwrap();
-    assert_eq!(found, json!({ "released": [], "deleted": [], "live": [] }), "its switch is its own");
+    assert_eq!(
+        found,
+        json!({ "released": [], "deleted": [], "leaked": [], "live": [] }),
+        "its switch is its own"
+    );
     assert_eq!(bench.ports.table.report(&run).await.unwrap(), None);
     // What the switch does.
     let failure = json!({ "Error": "DeathStar.Overdue", "Cause": "late" });
@@ -370,7 +548,7 @@ async fn what_is_not_allowed_is_refused_before_anything_is_made() {
 async fn a_plan_that_needs_more_invocations_than_may_run_is_refused() {
     let (_folder, mut bench) = Bench::new();
     let limits = Limits { concurrency: 1, ..Limits::default() };
-    bench.ports.functions = InProcessFunctions::new(limits, Box::new(|_| unreachable!("none runs")));
+    bench.stubborn.functions = InProcessFunctions::new(limits, Box::new(|_| unreachable!("none runs")));
     let refused = bench.plan("a-run").await.unwrap_err();
     assert_eq!(refused.name(), "DeathStar.OverLimit");
     assert!(refused.to_string().contains("2 workers need 2 invocations at once, and 1 may run"), "{refused}");

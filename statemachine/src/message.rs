@@ -212,6 +212,11 @@ pub struct CaughtFailure {
 pub struct ReleaseInput {
     /// The run.
     pub run: RunId,
+    /// The name of the execution that has ended, when that is why: a run that
+    /// another one has is none of its business. `None` when the run's own time has
+    /// come, whoever has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution: Option<String>,
     /// What became of its execution. `None` when someone stopped it.
     pub failure: Option<CaughtFailure>,
 }
@@ -223,6 +228,10 @@ pub struct JanitorOutput {
     pub released: Vec<RunId>,
     /// Functions and schedules that had outlived their run, and are gone now.
     pub deleted: Vec<String>,
+    /// Worker functions among these whose time had passed: nothing before the
+    /// janitor had deleted them.
+    #[serde(default)]
+    pub leaked: Vec<String>,
     /// Runs under way.
     pub live: Vec<RunId>,
 }

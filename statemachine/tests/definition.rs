@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use deathstar_statemachine::asl::{ATTACK, Definition};
 use deathstar_statemachine::cost;
-use deathstar_statemachine::error::TaskError;
+use deathstar_statemachine::error::{Credentials, TaskError};
 use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::interpreter::{Entered, Execution, Step};
 use deathstar_statemachine::message::Task;
@@ -17,14 +17,16 @@ use deathstar_statemachine::units::Rate;
 use serde_json::{Map, Value, json};
 
 /// Our own names, by which a handler fails.
-fn ours() -> [&'static str; 7] {
+fn ours() -> [&'static str; 9] {
     let why = String::new;
     [
         TaskError::FleetPending { pending: 1, total: 1 },
         TaskError::Throttled(why()),
         TaskError::TableUnavailable(why()),
+        TaskError::Credentials { credentials: Credentials::Expired, what: why() },
         TaskError::BadConfig(why()),
         TaskError::OverLimit(why()),
+        TaskError::NotOurs(why()),
         TaskError::RunOver(why()),
         TaskError::Broken(why()),
     ]

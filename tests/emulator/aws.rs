@@ -53,7 +53,12 @@ pub(crate) async fn worker_in(account: &Account<'_>, shard: u32) -> DynamoWorker
 
 /// Functions of an account of their own.
 pub(crate) async fn lambda() -> (TempDir, LambdaFunctions) {
-    let client = aws_sdk_lambda::Client::new(&configuration(&Account::new()).await);
+    lambda_of(&Account::new(), TABLE).await
+}
+
+/// The functions of the stack with this table.
+pub(crate) async fn lambda_of(account: &Account<'_>, table: &str) -> (TempDir, LambdaFunctions) {
+    let client = aws_sdk_lambda::Client::new(&configuration(account).await);
     let folder = tempfile::tempdir().unwrap();
     let package: PathBuf = folder.path().join("worker.zip");
     // Nobody invokes it: an empty archive, which is its end record alone.
@@ -63,5 +68,5 @@ pub(crate) async fn lambda() -> (TempDir, LambdaFunctions) {
         log_group: "/deathstar/contract".to_owned(),
         package,
     };
-    (folder, LambdaFunctions::new(client, "contract".to_owned(), making))
+    (folder, LambdaFunctions::new(client, table.to_owned(), making))
 }

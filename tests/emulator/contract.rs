@@ -46,6 +46,7 @@ for_every_table! {
     a_plan_belongs_to_a_claimed_run
     workers_read_what_the_controller_wrote
     rounds_come_in_order_and_are_replaced
+    a_round_is_opened_once
     the_ledger_only_moves_forwards
     nothing_is_intended_for_a_run_that_is_over
     a_slice_is_claimed_by_one_invocation

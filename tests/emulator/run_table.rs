@@ -7,7 +7,7 @@ use std::time::Duration;
 use deathstar_controller::clock::{Clock, SystemClock};
 use deathstar_controller::ports::Table;
 use deathstar_statemachine::message::ConfigRef;
-use deathstar_statemachine::report::{SliceEnd, Stop};
+use deathstar_statemachine::report::{Round, SliceEnd, Stop};
 use deathstar_statemachine::table::rows::BUCKETS;
 use deathstar_statemachine::table::{Claim, LedgerState};
 use deathstar_statemachine::window::{Tally, Window};
@@ -142,6 +142,25 @@ async fn workers_are_told_of_a_plan_after_the_run_has_it() {
 }
 
 #[tokio::test]
+async fn a_round_that_workers_cannot_see_yet_is_shown_to_them_by_a_repeat() {
+    let account = Account::new();
+    let table = dynamodb_in(&account).await;
+    let run = claim(&table, "a").await;
+    let rule = account.on("DynamoDB.BatchWriteItem").answer(Fault::AccessDenied);
+    assert!(table.open_round(&run, &round(0)).await.is_err());
+    assert_eq!(table.rounds(&run).await.unwrap(), [round(0)]);
+    assert!(worker_in(&account, 7).await.round(&run, 0).await.is_err());
+    drop(rule);
+    let later = Round { slices: 3, ..round(0) };
+    assert_eq!(table.open_round(&run, &later).await.unwrap(), round(0));
+    assert_eq!(worker_in(&account, 7).await.round(&run, 0).await.unwrap(), round(0));
+    // The answer to the first write is lost, and the SDK repeats it.
+    let rule = account.on("DynamoDB.PutItem").times(1).drop_answer();
+    assert_eq!(table.open_round(&run, &round(1)).await.unwrap(), round(1));
+    assert_eq!(rule.fired(), 1);
+}
+
+#[tokio::test]
 async fn what_a_batch_leaves_unwritten_is_written_again() {
     let account = Account::new();
     let table = dynamodb_in(&account).await;
@@ -214,7 +233,7 @@ async fn failures_have_the_names_that_the_definition_goes_by() {
         (Fault::Throttled, "DeathStar.Throttled"),
         (Fault::AccessDenied, "DeathStar.Broken"),
         (Fault::Internal, "DeathStar.TableUnavailable"),
-        (Fault::ExpiredToken, "DeathStar.TableUnavailable"),
+        (Fault::ExpiredToken, "DeathStar.Credentials"),
         (Fault::Other(400, "ValidationException"), "DeathStar.Broken"),
         (Fault::Other(400, "TransactionConflictException"), "DeathStar.Throttled"),
     ] {

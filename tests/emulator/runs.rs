@@ -76,6 +76,26 @@ fn an_execution_that_is_stopped_from_outside_is_torn_down_and_reported() {
 }
 
 #[test]
+fn the_end_of_another_execution_of_a_run_leaves_it_alone() {
+    let cloud = Cloud::new();
+    let target = target();
+    cloud.submit("once", &constant(&target, 20, 6));
+    clock::wait_for("the load to begin", || Some(target.counts().received).filter(|count| *count > 0));
+    // As the rule on executions tells of one that was started with the same input.
+    let arn = json!({ "executionArn": cloud.execution("once") }).to_string();
+    let told = cloud.account().ask("AWSStepFunctions.DescribeExecution", &arn);
+    for status in ["FAILED", "ABORTED"] {
+        let detail = json!({ "name": "another", "status": status, "input": told["input"] });
+        let done = cloud.invoke("deathstar-controller", &json!({ "source": "aws.states", "detail": detail }));
+        assert_eq!(done, json!({}));
+    }
+    let report = cloud.report("once");
+    assert_eq!((&report["stopped"], &report["failure"]), (&Value::Null, &Value::Null), "{report}");
+    assert_eq!((target.counts().received, sent(&report)), (120, 120));
+    cloud.is_clean();
+}
+
+#[test]
 fn a_worker_that_is_invoked_again_sends_nothing() {
     let cloud = Cloud::new();
     let target = target();

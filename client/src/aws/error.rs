@@ -10,6 +10,7 @@ use std::fmt::Display;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use deathstar_statemachine::error::Credentials;
 use thiserror::Error;
 
 use crate::commands::SLOW_DOWN;
@@ -161,15 +162,10 @@ impl AwsError {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match &*self.why {
             Why::NoRegion => "name it with --region, AWS_REGION, or `region` in the profile",
-            Why::NoCredentials => {
-                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; `aws configure` and `aws sso login` make profiles"
-            }
-            Why::CredentialsFailed(_) | Why::Expired => {
-                "log in again, for example with `aws sso login`, or renew AWS_SESSION_TOKEN and the keys beside it"
-            }
-            Why::BadCredentials(_) => {
-                "look at AWS_PROFILE and AWS_ACCESS_KEY_ID, at this machine's clock, and whether the region is enabled for the account"
-            }
+            Why::NoCredentials => hint_of(Credentials::Missing),
+            Why::CredentialsFailed(_) => hint_of(Credentials::Unavailable),
+            Why::Expired => hint_of(Credentials::Expired),
+            Why::BadCredentials(_) => hint_of(Credentials::Rejected),
             Why::Denied(permission) | Why::Stack { denied: Some(permission), .. } => {
                 return Some(permission.hint());
             }
@@ -181,6 +177,21 @@ impl AwsError {
             Why::Stack { .. } | Why::Refused { .. } | Why::Garbled(_) => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+/// What the user may do about credentials.
+pub(crate) const fn hint_of(credentials: Credentials) -> &'static str {
+    match credentials {
+        Credentials::Missing => {
+            "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; `aws configure` and `aws sso login` make profiles"
+        }
+        Credentials::Unavailable | Credentials::Expired => {
+            "log in again, for example with `aws sso login`, or renew AWS_SESSION_TOKEN and the keys beside it"
+        }
+        Credentials::Rejected => {
+            "look at AWS_PROFILE and AWS_ACCESS_KEY_ID, at this machine's clock, and whether the region is enabled for the account"
+        }
     }
 }
 
@@ -259,24 +270,12 @@ impl Why {
         let code = code.rsplit('#').next().unwrap_or(code);
         let code = code.split(':').next().unwrap_or(code);
         let denied = || Permission::read(message).unwrap_or_else(|| Permission::of_call(action));
+        match Credentials::of_code(code) {
+            Some(Credentials::Expired) => return Self::Expired,
+            Some(_) => return Self::BadCredentials(format!("{code}: {message}")),
+            None => {}
+        }
         match code {
-            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "TokenRefreshRequired" => {
-                Self::Expired
-            }
-            "AuthFailure"
-            | "IncompleteSignature"
-            | "IncompleteSignatureException"
-            | "InvalidAccessKeyId"
-            | "InvalidClientTokenId"
-            | "InvalidSignatureException"
-            | "InvalidToken"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
-            | "NotSignedUp"
-            | "OptInRequired"
-            | "RequestTimeTooSkewed"
-            | "SignatureDoesNotMatch"
-            | "UnrecognizedClientException" => Self::BadCredentials(format!("{code}: {message}")),
             "AccessDenied"
             | "AccessDeniedException"
             | "AllAccessDisabled"

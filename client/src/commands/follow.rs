@@ -280,6 +280,11 @@ mod tests {
         assert_eq!(ended(&runs, &run(), PATIENT).await.unwrap(), gone);
         let runs = Elsewhere::new([away()]);
         assert!(ended(&runs, &run(), PATIENT).await.is_err(), "but not for ever");
+        let expired = TaskError::of_credentials(Some("ExpiredTokenException"), "table t: late").unwrap();
+        let runs = Elsewhere::new([Err(expired), Ok(gone.clone())]);
+        let said = ended(&runs, &run(), PATIENT).await.unwrap_err();
+        assert_eq!((said.exit(), runs.looks()), (Exit::BadInput, 1), "{said}");
+        assert!(said.hint().unwrap().contains("log in again"), "{:?}", said.hint());
         let runs = Elsewhere::new([Err(TaskError::Broken("our bug".to_owned())), Ok(gone)]);
         assert!(ended(&runs, &run(), PATIENT).await.is_err(), "nor for what will not pass");
     }

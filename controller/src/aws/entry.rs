@@ -38,8 +38,7 @@ pub async fn serve() -> Result<(), lambda_runtime::Error> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     let config = aws_config::defaults(BehaviorVersion::latest());
     let config = config.retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS)).load().await;
-    let metrics = CloudWatchMetrics::new(config.clone());
-    let controller = Arc::new(Controller { settings, config, metrics });
+    let controller = Arc::new(Controller::new(settings, config));
     // On the heap, and of no type that a caller must look through.
     let serving: Serving = Box::pin(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let controller = Arc::clone(&controller);
@@ -50,13 +49,33 @@ pub async fn serve() -> Result<(), lambda_runtime::Error> {
 
 type Serving = Pin<Box<dyn Future<Output = Result<(), lambda_runtime::Error>>>>;
 
+/// What outlives an invocation: connections, the worker's package, and the turns that
+/// calls of Lambda's control plane take.
 struct Controller {
     settings: Settings,
-    config: SdkConfig,
+    table: DynamoTable,
+    functions: LambdaFunctions,
+    scheduler: aws_sdk_scheduler::Client,
     metrics: CloudWatchMetrics,
 }
 
 impl Controller {
+    fn new(settings: Settings, config: SdkConfig) -> Self {
+        let making = Making {
+            role: settings.worker_role.clone(),
+            log_group: settings.log_group.clone(),
+            package: package_folder().join(WORKER_PACKAGE),
+        };
+        let lambda = aws_sdk_lambda::Client::new(&config);
+        Self {
+            table: DynamoTable::new(aws_sdk_dynamodb::Client::new(&config), settings.table.clone()),
+            functions: LambdaFunctions::new(lambda, settings.table.clone(), making),
+            scheduler: aws_sdk_scheduler::Client::new(&config),
+            metrics: CloudWatchMetrics::new(config),
+            settings,
+        }
+    }
+
     async fn invoke(&self, event: LambdaEvent<Value>) -> Result<Value, Failed> {
         let task = task_of(event.payload)?;
         let name = task["task"].as_str().unwrap_or_default().to_owned();
@@ -76,22 +95,16 @@ impl Controller {
     /// stack cannot tell it.
     fn ports(&self, arn: &str) -> AwsPorts {
         let settings = &self.settings;
-        let making = Making {
-            role: settings.worker_role.clone(),
-            log_group: settings.log_group.clone(),
-            package: package_folder().join(WORKER_PACKAGE),
-        };
         let target = SwitchTarget {
             controller: arn.to_owned(),
             role: settings.scheduler_role.clone(),
             dead_letters: settings.dead_letters.clone(),
         };
-        let lambda = aws_sdk_lambda::Client::new(&self.config);
-        let scheduler = aws_sdk_scheduler::Client::new(&self.config);
+        let group = settings.schedule_group.clone();
         AwsPorts {
-            table: DynamoTable::new(aws_sdk_dynamodb::Client::new(&self.config), settings.table.clone()),
-            functions: LambdaFunctions::new(lambda, settings.table.clone(), making),
-            switches: SchedulerSwitches::new(scheduler, settings.schedule_group.clone(), target),
+            table: self.table.clone(),
+            functions: self.functions.clone(),
+            switches: SchedulerSwitches::new(self.scheduler.clone(), group, target),
             metrics: self.metrics.clone(),
             place: settings.place.clone(),
             policy: settings.policy.clone(),
@@ -118,7 +131,7 @@ fn leaked(stack: &str, answer: &Value) -> Value {
             }],
         },
         "Stack": stack,
-        "LeakedWorkers": answer["deleted"].as_array().map_or(0, Vec::len),
+        "LeakedWorkers": answer["leaked"].as_array().map_or(0, Vec::len),
         "task": "Janitor",
         "found": answer,
     })

@@ -46,7 +46,8 @@ pub(super) fn task_of(event: Value) -> Result<Value, TaskError> {
         // A client names the execution by the run.
         _ => detail.name.parse().map_err(|error| broken(&error))?,
     };
-    let task = Task::Release(ReleaseInput { run, failure: failure(detail) });
+    let execution = Some(detail.name.clone());
+    let task = Task::Release(ReleaseInput { run, execution, failure: failure(detail) });
     serde_json::to_value(task).map_err(|error| broken(&error))
 }
 
@@ -84,7 +85,8 @@ mod tests {
         let input = json!({ "run": "a-run", "config": { "name": "a", "version": "1" } }).to_string();
         let aborted =
             event(&json!({ "name": "another", "status": "ABORTED", "startDate": 0, "input": input }));
-        assert_eq!(task_of(aborted).unwrap(), json!({ "task": "Release", "run": "a-run", "failure": null }));
+        let release = json!({ "task": "Release", "run": "a-run", "execution": "another", "failure": null });
+        assert_eq!(task_of(aborted).unwrap(), release);
         let timed_out =
             event(&json!({ "name": "a-run", "status": "TIMED_OUT", "startDate": 0, "input": null }));
         let task = task_of(timed_out).unwrap();
@@ -103,6 +105,7 @@ mod tests {
             task_of(event).unwrap()
         };
         assert_eq!(tick("2026-11-24T03:00:00Z")["run"], "nightly-20261124-0300");
+        assert_eq!(tick("2026-11-24T03:00:00Z")["execution"], "0a1b", "which is not the run's name");
         assert_eq!(
             tick("2026-11-24T03:00:00Z")["failure"],
             json!({ "Error": "DeathStar.Broken", "Cause": "a reason" })

@@ -14,13 +14,15 @@ use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError}
 use aws_sdk_lambda::operation::create_function::builders::CreateFunctionFluentBuilder;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
-    AccountLimit, Architecture, Environment, FunctionCode, LoggingConfig, Runtime, State,
+    AccountLimit, Architecture, Environment, EnvironmentResponse, FunctionCode, FunctionConfiguration,
+    LoggingConfig, Runtime, State,
 };
 use deathstar_statemachine::error::TaskError;
 use jiff::Timestamp;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
+use super::credentials_failed;
 use crate::clock;
 use crate::ports::{FunctionSpec, FunctionState, Functions, Listed};
 
@@ -66,6 +68,16 @@ pub struct LambdaFunctions {
     turns: Arc<Turns>,
 }
 
+/// Whose a function is.
+enum Owner {
+    /// That of the stack with this table.
+    Table(String),
+    /// It does not say.
+    Unknown,
+    /// There is none of that name.
+    Nobody,
+}
+
 /// Spaces calls out, so that they stay below a rate whatever asks for them.
 #[derive(Debug)]
 struct Turns {
@@ -100,6 +112,35 @@ impl LambdaFunctions {
             Ok(Blob::new(bytes))
         };
         self.package.get_or_try_init(read).await.cloned()
+    }
+
+    /// Which table a function of this name is told to use.
+    async fn owner(&self, name: &str) -> Result<Owner, TaskError> {
+        let found = match self.client.get_function().function_name(name).send().await {
+            Ok(found) => found,
+            Err(error) if is(&error, "ResourceNotFoundException") => return Ok(Owner::Nobody),
+            Err(error) => return Err(failed(&error)),
+        };
+        let environment = found.configuration().and_then(FunctionConfiguration::environment);
+        let table =
+            environment.and_then(EnvironmentResponse::variables).and_then(|all| all.get(TABLE_VARIABLE));
+        Ok(table.map_or(Owner::Unknown, |table| Owner::Table(table.clone())))
+    }
+
+    /// Whether the function that has this name already is one of ours: two stacks
+    /// of one account may have schedules of the same name, and so runs.
+    async fn is_made(&self, name: &str) -> Result<(), TaskError> {
+        let of = match self.owner(name).await? {
+            Owner::Table(table) if table == self.table => return Ok(()),
+            Owner::Table(table) => format!("to the installation {table:?} of this account and region"),
+            Owner::Unknown => "to no run of this installation".to_owned(),
+            Owner::Nobody => {
+                return Err(TaskError::Throttled(format!("function {name} is there, and not there yet")));
+            }
+        };
+        Err(TaskError::NotOurs(format!(
+            "function {name} belongs {of}: give this run, or the schedule that starts it, another name"
+        )))
     }
 
     async fn creation(&self, spec: &FunctionSpec) -> Result<CreateFunctionFluentBuilder, TaskError> {
@@ -155,7 +196,7 @@ impl Functions for LambdaFunctions {
         self.turns.wait().await;
         match creation.send().await {
             Ok(_) => {}
-            Err(error) if is(&error, "ResourceConflictException") => {}
+            Err(error) if is(&error, "ResourceConflictException") => self.is_made(&spec.name).await?,
             Err(error) => return Err(failed(&error)),
         }
         // Nobody invokes a worker so that Lambda would try again by itself; if
@@ -184,6 +225,12 @@ impl Functions for LambdaFunctions {
     }
 
     async fn delete(&self, name: &str) -> Result<(), TaskError> {
+        // Names say nothing of the stack. One that is not seen yet may be there.
+        if let Owner::Table(table) = self.owner(name).await?
+            && table != self.table
+        {
+            return Ok(());
+        }
         self.turns.wait().await;
         match self.client.delete_function().function_name(name).send().await {
             Ok(_) => Ok(()),
@@ -230,12 +277,15 @@ fn is<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>, code: &str) -> bool {
 fn failed<E, R>(error: &SdkError<E, R>) -> TaskError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     let text = match error.message() {
         Some(message) => format!("Lambda: {}: {message}", error.code().unwrap_or("error")),
         None => format!("Lambda: {}", DisplayErrorContext(error)),
     };
+    if let Some(refused) = credentials_failed(error.code(), error, &text) {
+        return refused;
+    }
     match error.code() {
         Some("CodeStorageExceededException") => TaskError::OverLimit(text),
         // A role that was made a moment ago is not known everywhere yet.
@@ -250,5 +300,160 @@ where
         ) => TaskError::Broken(text),
         // Over the rate, in the middle of another change, away for a moment.
         _ => TaskError::Throttled(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Mutex as StdMutex;
+
+    use aws_credential_types::Credentials;
+
+    use super::*;
+
+    /// Lambda with one function, that of the stack `table`: what it was asked.
+    struct Lambda {
+        address: std::net::SocketAddr,
+        asked: Arc<StdMutex<Vec<String>>>,
+    }
+
+    impl Lambda {
+        fn with(answers: impl Fn(&str) -> (u16, &'static str, String) + Send + 'static) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let (address, asked) = (listener.local_addr().unwrap(), Arc::new(StdMutex::new(Vec::new())));
+            let notes = Arc::clone(&asked);
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let Ok(stream) = stream else { return };
+                    let first = read(&stream);
+                    let (status, error, body) = answers(&first);
+                    notes.lock().unwrap().push(first);
+                    let length = body.len();
+                    let head = format!("HTTP/1.1 {status} -\r\nx-amzn-errortype: {error}\r\n");
+                    let rest = format!("content-length: {length}\r\nconnection: close\r\n\r\n{body}");
+                    let _ = (&stream).write_all((head + &rest).as_bytes());
+                }
+            });
+            Self { address, asked }
+        }
+
+        /// The functions of the stack `mine` there.
+        fn functions(&self) -> (tempfile::TempDir, LambdaFunctions) {
+            let config = aws_sdk_lambda::Config::builder()
+                .behavior_version(aws_config::BehaviorVersion::latest())
+                .region(aws_sdk_lambda::config::Region::new("eu-west-1"))
+                .endpoint_url(format!("http://{}", self.address))
+                .credentials_provider(Credentials::for_tests())
+                .retry_config(aws_config::retry::RetryConfig::disabled())
+                .build();
+            let folder = tempfile::tempdir().unwrap();
+            let package = folder.path().join("worker.zip");
+            std::fs::write(&package, "a package").unwrap();
+            let making = Making { role: "role".to_owned(), log_group: "logs".to_owned(), package };
+            (folder, LambdaFunctions::new(Client::from_conf(config), "mine".to_owned(), making))
+        }
+
+        /// The methods of all calls so far.
+        fn asked(&self) -> Vec<String> {
+            let asked = self.asked.lock().unwrap();
+            asked.iter().map(|first| first.split(' ').next().unwrap().to_owned()).collect()
+        }
+    }
+
+    /// The first line of a request, once it was read.
+    fn read(stream: &TcpStream) -> String {
+        let mut reader = BufReader::new(stream);
+        let (mut first, mut length) = (String::new(), 0);
+        reader.read_line(&mut first).unwrap();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        first
+    }
+
+    /// A function whose environment is this, and which nobody can make again.
+    fn taken(variables: &'static str) -> impl Fn(&str) -> (u16, &'static str, String) {
+        move |first| match first.split(' ').next().unwrap() {
+            "POST" => (409, "ResourceConflictException", r#"{"Message":"it exists"}"#.to_owned()),
+            "GET" => {
+                let environment = format!(r#""Environment":{{"Variables":{{{variables}}}}}"#);
+                (200, "", format!(r#"{{"Configuration":{{"State":"Active",{environment}}}}}"#))
+            }
+            "DELETE" => (204, "", String::new()),
+            _ => (200, "", "{}".to_owned()),
+        }
+    }
+
+    fn spec() -> FunctionSpec {
+        let run = "nightly-20261124-0300".parse().unwrap();
+        FunctionSpec {
+            name: "deathstar-w-nightly-20261124-0300-0".to_owned(),
+            run,
+            memory_mb: 128,
+            expires_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_function_of_another_stack_is_neither_used_nor_deleted() {
+        let lambda = Lambda::with(taken(r#""DEATHSTAR_TABLE":"staging""#));
+        let (_folder, functions) = lambda.functions();
+        let taken = functions.create(&spec()).await.unwrap_err();
+        assert_eq!(taken.name(), "DeathStar.NotOurs", "{taken}");
+        assert_eq!(
+            taken.to_string(),
+            "function deathstar-w-nightly-20261124-0300-0 belongs to the installation \"staging\" of this account and region: give this run, or the schedule that starts it, another name"
+        );
+        functions.delete(&spec().name).await.unwrap();
+        assert_eq!(lambda.asked(), ["POST", "GET", "GET"], "it is configured as little as deleted");
+    }
+
+    #[tokio::test]
+    async fn a_function_of_ours_may_be_made_twice_and_is_deleted() {
+        let lambda = Lambda::with(taken(r#""DEATHSTAR_TABLE":"mine""#));
+        let (_folder, functions) = lambda.functions();
+        functions.create(&spec()).await.unwrap();
+        functions.delete(&spec().name).await.unwrap();
+        assert_eq!(lambda.asked(), ["POST", "GET", "PUT", "GET", "DELETE"]);
+    }
+
+    #[tokio::test]
+    async fn a_function_that_says_nothing_of_its_stack_is_not_used() {
+        let lambda = Lambda::with(taken(""));
+        let (_folder, functions) = lambda.functions();
+        let taken = functions.create(&spec()).await.unwrap_err();
+        assert!(taken.to_string().contains("belongs to no run of this installation"), "{taken}");
+    }
+
+    #[tokio::test]
+    async fn credentials_that_have_expired_are_not_throttled() {
+        let lambda = Lambda::with(|_| (403, "ExpiredTokenException", r#"{"message":"late"}"#.to_owned()));
+        let (_folder, functions) = lambda.functions();
+        let refused = functions.list("").await.unwrap_err();
+        assert_eq!(refused.name(), "DeathStar.Credentials");
+        assert_eq!(
+            refused.to_string(),
+            "the AWS credentials have expired (Lambda: ExpiredTokenException: late)"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_function_that_is_not_seen_yet_is_deleted_all_the_same() {
+        let lambda = Lambda::with(|_| (404, "ResourceNotFoundException", "{}".to_owned()));
+        let (_folder, functions) = lambda.functions();
+        functions.delete(&spec().name).await.unwrap();
+        assert_eq!(lambda.asked(), ["GET", "DELETE"]);
     }
 }

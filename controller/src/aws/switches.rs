@@ -11,6 +11,7 @@ use deathstar_statemachine::ids::{RunId, SWITCH_PREFIX};
 use deathstar_statemachine::message::{CaughtFailure, ReleaseInput, Task};
 use jiff::Timestamp;
 
+use super::credentials_failed;
 use crate::janitor::OVERDUE;
 use crate::ports::{Listed, Switches};
 
@@ -49,7 +50,8 @@ impl SchedulerSwitches {
     fn target(&self, run: &RunId) -> Result<Target, TaskError> {
         let cause = format!("run {run} should have ended long ago, and its execution never said how");
         let failure = Some(CaughtFailure { error: OVERDUE.to_owned(), cause });
-        let input = serde_json::to_string(&Task::Release(ReleaseInput { run: run.clone(), failure }))
+        let release = ReleaseInput { run: run.clone(), execution: None, failure };
+        let input = serde_json::to_string(&Task::Release(release))
             .map_err(|error| TaskError::Broken(error.to_string()))?;
         let retry = RetryPolicy::builder()
             .maximum_event_age_in_seconds(TRIED_FOR_S)
@@ -149,12 +151,15 @@ fn time_of(expression: &str) -> Option<Timestamp> {
 fn failed<E, R>(error: &SdkError<E, R>) -> TaskError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
     let text = match error.message() {
         Some(message) => format!("Scheduler: {}: {message}", error.code().unwrap_or("error")),
         None => format!("Scheduler: {}", DisplayErrorContext(error)),
     };
+    if let Some(refused) = credentials_failed(error.code(), error, &text) {
+        return refused;
+    }
     match error.code() {
         Some("AccessDeniedException" | "ValidationException" | "ResourceNotFoundException") => {
             TaskError::Broken(text)

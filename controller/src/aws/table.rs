@@ -30,6 +30,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use super::credentials_failed;
 use crate::clock::{Clock, SystemClock};
 use crate::ports::{REFUSED, RunSummary, Table, TableResult};
 
@@ -310,12 +311,17 @@ impl DynamoTable {
     fn failed<E, R>(&self, error: &SdkError<E, R>) -> TaskError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
+        R: std::fmt::Debug + 'static,
     {
         let what = match error.message() {
             Some(message) => format!("{}: {message}", error.code().unwrap_or("error")),
             None => DisplayErrorContext(error).to_string(),
         };
+        if let Some(refused) =
+            credentials_failed(error.code(), error, &format!("table {}: {what}", self.name))
+        {
+            return refused;
+        }
         let region = self.client.config().region().map_or("", AsRef::as_ref);
         TaskError::of_dynamodb(&self.name, region, error.code(), &what)
     }
@@ -326,6 +332,12 @@ impl DynamoTable {
         let row = self.get(&rows::work_partition(run, 0), rows::STOP).await?;
         Ok(row.filter(|row| row.contains_key("body")))
     }
+}
+
+fn round_item(run: &RunId, round: &Round) -> TableResult<Item> {
+    let mut item = row(&rows::run_partition(run), &rows::round(round.number));
+    item.insert("body".to_owned(), AttributeValue::S(json(round)?));
+    Ok(item)
 }
 
 impl Table for DynamoTable {
@@ -368,9 +380,25 @@ impl Table for DynamoTable {
         self.document(&rows::run_partition(run), rows::PLAN).await
     }
 
+    async fn open_round(&self, run: &RunId, round: &Round) -> TableResult<Round> {
+        let item = round_item(run, round)?;
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item.clone()));
+        let item = match put.condition_expression("attribute_not_exists(pk)").send().await {
+            Ok(_) => item,
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                let opened = self.get(&rows::run_partition(run), &rows::round(round.number)).await?;
+                opened
+                    .ok_or_else(|| TaskError::Broken(format!("run {run} has lost round {}", round.number)))?
+            }
+            Err(error) => return Err(self.failed(&error)),
+        };
+        // Again if need be: whoever opened it may have come no further.
+        self.put_all(Self::replicas(run, &item)).await?;
+        parse("a round", &body(&item, "a round")?)
+    }
+
     async fn put_round(&self, run: &RunId, round: &Round) -> TableResult<()> {
-        let mut item = row(&rows::run_partition(run), &rows::round(round.number));
-        item.insert("body".to_owned(), AttributeValue::S(json(round)?));
+        let item = round_item(run, round)?;
         self.put(item.clone()).await?;
         self.put_all(Self::replicas(run, &item)).await
     }

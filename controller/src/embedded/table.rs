@@ -330,6 +330,20 @@ impl Table for SqliteTable {
         self.transact(move |transaction| one(transaction, sql, params![run.as_str()])).await
     }
 
+    async fn open_round(&self, run: &RunId, round: &Round) -> TableResult<Round> {
+        let (run, round) = (run.clone(), round.clone());
+        self.transact(move |transaction| {
+            transaction.execute(
+                "INSERT INTO rounds VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                params![run.as_str(), round.number, json(&round)?],
+            )?;
+            let sql = "SELECT body FROM rounds WHERE run = ?1 AND number = ?2";
+            let opened = one(transaction, sql, params![run.as_str(), round.number])?;
+            opened.ok_or_else(|| RowError::Missing(format!("run {run} has no round {}", round.number)))
+        })
+        .await
+    }
+
     async fn put_round(&self, run: &RunId, round: &Round) -> TableResult<()> {
         let (run, round) = (run.clone(), round.clone());
         self.transact(move |transaction| {

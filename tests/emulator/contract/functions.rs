@@ -5,6 +5,9 @@ use std::time::Duration;
 use deathstar_controller::ports::{FunctionSpec, FunctionState, Functions};
 use jiff::Timestamp;
 
+use crate::account::Account;
+use crate::aws::lambda_of;
+
 const EXPIRES_AT: &str = "2026-11-24T07:00:00Z";
 
 pub(super) async fn a_function_becomes_active(functions: &impl Functions) {
@@ -52,6 +55,24 @@ pub(super) async fn a_name_that_is_too_long_is_refused(functions: &impl Function
         assert_eq!(refused.name(), "DeathStar.OverLimit", "{refused}");
     }
     assert_eq!(functions.state(&"f".repeat(65)).await.unwrap(), FunctionState::Missing);
+}
+
+/// Two stacks of an account may have runs of the same name.
+#[tokio::test]
+async fn stacks_of_one_account_neither_share_nor_delete_each_others_functions() {
+    let account = Account::new();
+    let (_folder, one) = lambda_of(&account, "one").await;
+    let (_folder, other) = lambda_of(&account, "other").await;
+    one.create(&spec("f")).await.unwrap();
+    one.create(&spec("f")).await.unwrap();
+    let taken = other.create(&spec("f")).await.unwrap_err();
+    assert_eq!(taken.name(), "DeathStar.NotOurs", "{taken}");
+    assert!(taken.to_string().contains("function f belongs to the installation \"one\""), "{taken}");
+    other.delete("f").await.unwrap();
+    assert_eq!((names(&one, "").await, names(&other, "").await), (vec!["f".to_owned()], vec![]));
+    one.delete("f").await.unwrap();
+    other.create(&spec("f")).await.unwrap();
+    assert_eq!(names(&other, "").await, ["f"]);
 }
 
 async fn names(functions: &impl Functions, prefix: &str) -> Vec<String> {

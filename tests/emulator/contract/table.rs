@@ -59,6 +59,22 @@ pub(super) async fn rounds_come_in_order_and_are_replaced(table: &impl Table, _:
     assert_eq!(table.rounds(&run).await.unwrap(), [round(0), judged, round(2), round(10)]);
 }
 
+pub(super) async fn a_round_is_opened_once(table: &impl Table, worker: &impl WorkerTable) {
+    let run = claim(table, "a").await;
+    let first = round(0);
+    let second = Round { t0: at(7), slices: 3, ..round(0) };
+    assert_eq!(table.open_round(&run, &first).await.unwrap(), first);
+    assert_eq!(table.open_round(&run, &second).await.unwrap(), first, "the first decision counts");
+    assert_eq!(table.rounds(&run).await.unwrap(), std::slice::from_ref(&first));
+    assert_eq!(worker.round(&run, 0).await.unwrap(), first);
+    let next = round(1);
+    assert_eq!(table.open_round(&run, &next).await.unwrap(), next);
+    let judged = Round { judged: true, ..first };
+    table.put_round(&run, &judged).await.unwrap();
+    assert_eq!(table.open_round(&run, &second).await.unwrap(), judged, "nor is it opened again");
+    assert_eq!(table.rounds(&run).await.unwrap(), [judged, next]);
+}
+
 pub(super) async fn the_ledger_only_moves_forwards(table: &impl Table, _: &impl WorkerTable) {
     let run = claim(table, "a").await;
     let unknown = table.advance(&run, "f", LedgerState::Created).await.unwrap_err();
