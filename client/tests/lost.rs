@@ -41,18 +41,19 @@ impl Transport for Target {
     }
 }
 
-/// One worker sends 20/s in five slices, and dies in the first of them after a second.
+/// One worker sends 20/s in five slices of so many seconds, and dies a second after its
+/// start.
 /// Gives the report, the states of the run, and the slices that ended.
-async fn run_and_lose(slice_s: u64, stop_after: Option<Duration>) -> (Report, Vec<String>, BTreeSet<u32>) {
+async fn run_and_lose(seconds: u64, stop_after: Option<Duration>) -> (Report, Vec<String>, BTreeSet<u32>) {
     let directory = tempfile::tempdir().unwrap();
     let table = SqliteTable::open(&directory.path().join("runs.db")).unwrap();
     let text = format!(
         "name: long\nworkers: 1\nattacks:\n  - {{ name: a, url: 'http://127.0.0.1:1/', rate: 20/s, duration: {}s }}\n",
-        5 * slice_s
+        5 * seconds
     );
     let config = Config::from_text(&text, |_| Err(String::new())).unwrap();
     let place = Place {
-        slice: Duration::from_secs(slice_s),
+        slice: Duration::from_secs(seconds),
         checkpoint: Duration::from_secs(1),
         cores: NonZeroU32::MIN,
         ..machine::place()
