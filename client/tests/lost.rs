@@ -42,8 +42,7 @@ impl Transport for Target {
 }
 
 /// One worker sends 20/s in five slices of so many seconds, and dies a second after its
-/// start.
-/// Gives the report, the states of the run, and the slices that ended.
+/// start. Gives the report, the states of the run, and the slices that ended.
 async fn run_and_lose(seconds: u64, stop_after: Option<Duration>) -> (Report, Vec<String>, BTreeSet<u32>) {
     let directory = tempfile::tempdir().unwrap();
     let table = SqliteTable::open(&directory.path().join("runs.db")).unwrap();
