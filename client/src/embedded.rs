@@ -33,16 +33,12 @@ use deathstar_worker::transport::auto::Auto;
 use deathstar_worker::transport::{Transport, TransportError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock;
 
 /// The function name that the definition's tasks call.
 const CONTROLLER: &str = "controller";
-
-/// How often the driver looks whether the run was asked to stop.
-const LOOK_FOR_STOP_EVERY: Duration = Duration::from_millis(500);
 
 /// The error of an execution that came to its own end, a failed one.
 const OUTCOME: &str = "DeathStar.RunFailed";
@@ -114,10 +110,8 @@ impl Embedded {
         let start = Start::Run { run: run.clone(), config: at };
         let input = serde_json::to_value(start).map_err(|error| TaskError::Broken(error.to_string()))?;
         let mut execution = Execution::start(&self.definition, run.as_str(), clock::now(), input);
-        let stopped = watch::Sender::new(false);
         let mut result = tokio::select! {
-            result = self.drive(&mut execution, &stopped) => result,
-            never = self.watch_for_stop(run, &stopped) => match never {},
+            result = self.drive(&mut execution) => result,
             () = self.ports.switches.due(run) => Err(Failure::new("DeathStar.Overdue", OVERDUE)),
         };
         if let Err(failure) = &result
@@ -144,22 +138,8 @@ impl Embedded {
         Ok(())
     }
 
-    /// Turns `stopped` true once the run was asked to stop.
-    async fn watch_for_stop(&self, run: &RunId, stopped: &watch::Sender<bool>) -> std::convert::Infallible {
-        // What cannot be read now is read next time.
-        while !matches!(self.ports.table.stop(run).await, Ok(Some(_))) {
-            tokio::time::sleep(LOOK_FOR_STOP_EVERY).await;
-        }
-        stopped.send_replace(true);
-        std::future::pending().await
-    }
-
     /// Does what the execution asks for until it has ended.
-    async fn drive(
-        &self,
-        execution: &mut Execution,
-        stopped: &watch::Sender<bool>,
-    ) -> Result<Value, Failure> {
+    async fn drive(&self, execution: &mut Execution) -> Result<Value, Failure> {
         let mut pending: JoinSet<Event> = JoinSet::new();
         let mut waits: HashMap<StepId, AbortHandle> = HashMap::new();
         let machine_timeout = async {
@@ -186,17 +166,12 @@ impl Embedded {
                         });
                     }
                     Step::Wait { id, until } => {
-                        let mut stopped = stopped.subscribe();
+                        let wait = match until {
+                            Until::After(duration) => duration,
+                            Until::At(time) => until_time(time),
+                        };
                         let woke = pending.spawn(async move {
-                            match until {
-                                Until::After(duration) => tokio::time::sleep(duration).await,
-                                // The time is when a slice begins, and none does
-                                // once the run is stopped: its worker only says so.
-                                Until::At(time) => tokio::select! {
-                                    () = tokio::time::sleep(until_time(time)) => {}
-                                    _ = stopped.wait_for(|stopped| *stopped) => {}
-                                },
-                            }
+                            tokio::time::sleep(wait).await;
                             Event::Woke(id)
                         });
                         waits.insert(id, woke);

@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::ports::Ports;
-use crate::{await_fleet, janitor, judge, next_round, plan, provision, release, report, tear_down};
+use crate::{
+    await_fleet, janitor, judge, next_round, next_slice, plan, provision, release, report, tear_down,
+};
 
 /// Runs a task: JSON in, JSON out, in both modes.
 ///
@@ -20,6 +22,7 @@ pub async fn run_task(ports: &impl Ports, payload: Value) -> Result<Value, TaskE
         Task::Provision(input) => answer(provision::handle(ports, &input.run).await?),
         Task::AwaitFleet(input) => answer(await_fleet::handle(ports, &input.run).await?),
         Task::NextRound(input) => answer(next_round::handle(ports, &input.run).await?),
+        Task::NextSlice(lost) => answer(next_slice::handle(ports, &lost).await?),
         Task::Judge(input) => answer(judge::handle(ports, &input.run, input.round).await?),
         Task::TearDown(input) => answer(tear_down::handle(ports, &input.run).await?),
         Task::Report(input) => answer(report::handle(ports, &input).await?),

@@ -22,6 +22,7 @@ mod janitor;
 mod judge;
 mod metrics;
 mod next_round;
+mod next_slice;
 mod plan;
 mod provision;
 mod release;

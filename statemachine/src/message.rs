@@ -5,13 +5,15 @@
 //! 256 KiB of a Step Functions state at 10,000 workers; a test builds that
 //! plan and measures every message.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::config::Config;
 use crate::ids::{RunId, ScheduleName, SliceId};
+use crate::plan::Plan;
+use crate::report::Round;
 
 /// What an execution starts with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +98,8 @@ pub enum Task {
     AwaitFleet(RunInput),
     /// Decide on the next stretch of load.
     NextRound(RunInput),
+    /// Say what comes after a slice that has lost its worker.
+    NextSlice(SliceId),
     /// Look at a round that is over.
     Judge(RoundInput),
     /// Release everything in the ledger.
@@ -175,7 +179,7 @@ pub struct FleetShards {
 /// Input of a worker: where to find its work.
 pub type WorkerInput = SliceId;
 
-/// Answer of a worker.
+/// Answer of a worker, and of `NextSlice` in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerOutput {
     /// The slice after the next one: even and odd slices are two chains.
@@ -184,6 +188,28 @@ pub struct WorkerOutput {
     pub more: bool,
     /// When to invoke it.
     pub wake_at: Timestamp,
+    /// Whether the run was stopped, and no worker of the shard is at work any
+    /// more: what comes of the shard's slices need not be waited for.
+    pub stopped: bool,
+}
+
+impl WorkerOutput {
+    /// What comes after a slice: of its chain, the one after the next.
+    #[must_use]
+    pub fn after(plan: &Plan, round: &Round, slice: u32, stopped: bool) -> Self {
+        let next = slice.saturating_add(2);
+        let more = !stopped && next < round.slices;
+        Self { next, more, wake_at: invoked_at(plan, round, if more { next } else { slice }), stopped }
+    }
+}
+
+/// When a slice's worker is invoked: a lead before its load begins, so that it is
+/// ready then.
+#[must_use]
+pub fn invoked_at(plan: &Plan, round: &Round, slice: u32) -> Timestamp {
+    let start = SignedDuration::try_from(plan.slice.saturating_mul(slice)).unwrap_or(SignedDuration::ZERO);
+    let lead = SignedDuration::try_from(plan.place.lead).unwrap_or(SignedDuration::ZERO);
+    round.t0.saturating_add(start - lead).unwrap_or(round.t0)
 }
 
 /// Input of `Report`.

@@ -45,6 +45,11 @@ const LONGEST_SPREAD_FOR_TOTALS: Duration = Duration::from_secs(30);
 /// Last writes that take less than this together are not spread.
 const SHORTEST_SPREAD: Duration = Duration::from_secs(1);
 
+/// How long a worker takes to obey a stop and to write down what it saw, but for
+/// its turn: it looks each second, gives what is in flight a second of grace, and
+/// writes.
+const OBEYED_WITHIN: Duration = Duration::from_secs(4);
+
 /// How the workers of a run write down what they see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pace {
@@ -131,6 +136,12 @@ impl Pace {
     #[must_use]
     pub fn last_turn(&self, shard: u32) -> Duration {
         turn(self.spread, shard)
+    }
+
+    /// How long after a stop no worker is at work any more.
+    #[must_use]
+    pub fn obeyed_within(&self) -> Duration {
+        OBEYED_WITHIN + self.spread
     }
 
     /// The longest stretch of load up to `slice` that is of whole windows, where

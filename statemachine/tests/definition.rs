@@ -9,7 +9,7 @@ use deathstar_statemachine::asl::{ATTACK, Definition};
 use deathstar_statemachine::cost;
 use deathstar_statemachine::error::{Credentials, TaskError};
 use deathstar_statemachine::ids::SliceId;
-use deathstar_statemachine::interpreter::{Entered, Execution, Step};
+use deathstar_statemachine::interpreter::{Entered, Execution, Failure, Step};
 use deathstar_statemachine::message::Task;
 use deathstar_statemachine::plan::MAX_SLICES;
 use deathstar_statemachine::search::Search;
@@ -35,10 +35,11 @@ fn ours() -> [&'static str; 9] {
 
 /// Those of AWS that the definition may name. See "Handling errors" in the Step
 /// Functions guide, and the errors of Invoke in Lambda's API reference.
-const OF_AWS: [&str; 10] = [
+const OF_AWS: [&str; 11] = [
     "States.ALL",
     "States.Timeout",
     "States.DataLimitExceeded",
+    "Lambda.Unknown",
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
@@ -48,8 +49,11 @@ const OF_AWS: [&str; 10] = [
     "Lambda.ResourceConflictException",
 ];
 
-/// What the controller handles, which is a state of the same name each.
+/// What the controller handles, which is a state of the same name each,
 const TASKS: [&str; 7] = ["AwaitFleet", "Judge", "NextRound", "Plan", "Provision", "Report", "TearDown"];
+
+/// and what both chains of a shard ask it after they have lost a worker: `NextSlice`.
+const LOST: [&str; 2] = ["EvenLost", "OddLost"];
 
 fn json() -> Value {
     serde_json::from_str(ATTACK).unwrap()
@@ -122,8 +126,10 @@ fn a_controller_task_is_called_like_its_state_and_a_worker_is_not_named() {
     for (name, state) in tasks() {
         let parameters = &state["Parameters"];
         if parameters["FunctionName"] == "${ControllerFunction}" {
-            assert_eq!(parameters["Payload"]["task"], name.as_str());
-            of_controller.push(name);
+            let is_lost = LOST.contains(&name.as_str());
+            let task = if is_lost { "NextSlice" } else { name.as_str() };
+            assert_eq!(parameters["Payload"]["task"], task);
+            of_controller.extend((!is_lost).then_some(name));
         } else {
             assert_eq!(parameters["FunctionName.$"], "$.function", "{name}");
         }
@@ -163,7 +169,7 @@ fn a_worker_is_retried_only_when_it_has_not_run() {
 
 #[test]
 fn a_controller_task_is_retried_after_what_passes_by_itself() {
-    for name in TASKS {
+    for name in TASKS.into_iter().chain(LOST) {
         let retried = error_names(&tasks()[name], "Retry");
         let everything = retried.contains(&"States.ALL".to_owned());
         for error in ["DeathStar.Throttled", "DeathStar.TableUnavailable", "Lambda.ServiceException"] {
@@ -215,6 +221,108 @@ fn states_of_a_child_end_with_nothing() {
     }
 }
 
+/// The names of the states that were entered.
+fn trace(execution: &Execution) -> Vec<&str> {
+    execution.trace().iter().map(Entered::state).collect()
+}
+
+/// Slices of a shard for which a worker was invoked, in order, whatever became of it.
+fn fired(calls: &[Value]) -> Vec<u64> {
+    let mut slices: Vec<u64> = calls
+        .iter()
+        .filter(|payload| payload["task"].is_null())
+        .map(|payload| payload["slice"].as_u64().unwrap())
+        .collect();
+    slices.sort_unstable();
+    slices
+}
+
+/// One worker of so many slices; those of `dead` never answer for theirs.
+fn run_with_dead(slices: u64, dead: impl Fn(u64) -> bool) -> (Execution, Vec<Value>) {
+    let mut calls = Vec::new();
+    let execution = drive(&mut rounds(1, 1, u32::try_from(slices).unwrap(), 1), |payload| {
+        calls.push(payload.clone());
+        let slice = payload["slice"].as_u64().unwrap();
+        if payload["task"].is_null() && dead(slice) {
+            return Err(Failure::new("Lambda.Unknown", "its process was killed"));
+        }
+        Ok(next_slice(slice, slices))
+    });
+    (execution, calls)
+}
+
+#[test]
+fn a_worker_that_dies_loses_its_slice_and_none_that_comes_after() {
+    for slices in 1..=7 {
+        for dead in 0..slices {
+            let (execution, calls) = run_with_dead(slices, |slice| slice == dead);
+            assert_eq!(fired(&calls), Vec::from_iter(0..slices), "{dead} of {slices} died");
+            let asked: Vec<&Value> = calls.iter().filter(|payload| payload["task"] == "NextSlice").collect();
+            let expected =
+                json!({ "task": "NextSlice", "run": "r".repeat(40), "round": 0, "shard": 0, "slice": dead });
+            assert_eq!(asked, [&expected]);
+            assert!(trace(&execution).contains(&"Sent"));
+        }
+    }
+    let (_, calls) = run_with_dead(7, |_| true);
+    assert_eq!(fired(&calls), Vec::from_iter(0..7), "nor when all of them die");
+}
+
+#[test]
+fn a_chain_ends_when_nobody_knows_what_comes_next() {
+    for error in ["DeathStar.Broken", "States.DataLimitExceeded"] {
+        let mut slices = Vec::new();
+        let execution = drive(&mut rounds(1, 1, 6, 1), |payload| {
+            if payload["slice"] == 2 {
+                return Err(Failure::new(error, "there is no plan"));
+            }
+            slices.extend(payload["slice"].as_u64());
+            Ok(next_slice(payload["slice"].as_u64().unwrap(), 6))
+        });
+        slices.sort_unstable();
+        assert_eq!(slices, [0, 1, 3, 5], "{error}");
+        assert_eq!(trace(&execution).last(), Some(&"Over"));
+    }
+}
+
+/// A stop of the run comes to its report without waiting for what sleeps.
+#[test]
+fn a_chain_that_was_stopped_wakes_the_other() {
+    // By the worker of a slice, or by who looks when that is dead.
+    for dead in [false, true] {
+        let mut execution = start();
+        let mut rounds = rounds(1, 1, 9, 1);
+        let mut asleep = Vec::new();
+        let mut cancelled = Vec::new();
+        loop {
+            match execution.next_step().expect("the execution waits for the chain that sleeps") {
+                Step::Call { id, payload, .. } => {
+                    let answer = match payload["task"].as_str() {
+                        None if dead => Err(Failure::new("Lambda.Unknown", "killed")),
+                        None | Some("NextSlice") => {
+                            let at = "2026-11-24T05:50:22Z";
+                            Ok(json!({ "next": 2, "more": false, "wake_at": at, "stopped": true }))
+                        }
+                        Some(_) => Ok(controller(&payload, &mut rounds)),
+                    };
+                    execution.complete(id, answer);
+                }
+                Step::Wait { id, .. } => asleep.push(id),
+                Step::Cancel { id } => cancelled.push(id),
+                Step::Finished(outcome) => {
+                    outcome.unwrap();
+                    break;
+                }
+            }
+        }
+        assert_eq!((asleep.len(), &cancelled), (1, &asleep));
+        let trace = trace(&execution);
+        let from = trace.iter().position(|state| *state == "EvenStopped").unwrap();
+        let after = ["EvenStopped", "Sent", "Fired", "Judge", "NextRound", "MoreRounds", "Attacked"];
+        assert_eq!(trace[from..from + after.len()], after);
+    }
+}
+
 /// The events that entering a state of this type once leaves in the history. See
 /// <https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html>.
 fn events_of(state: &Value) -> u64 {
@@ -258,6 +366,23 @@ fn the_longest_run_stays_within_the_history_that_aws_keeps() {
     let retries: u64 = parent.iter().map(|one| most_retries(&all[one.state()])).sum();
     let parent = 1 + events(&parent) + retries * EVENTS_OF_A_RETRY + 40 * (2 + 6 + 2);
     assert!(parent < LIMIT, "{parent} events of a run");
+}
+
+/// What a shard loses adds to its history: a third of the workers of the longest run
+/// may die, or all of a run of 1,500 slices. A history that bursts would be one more
+/// lost shard.
+#[test]
+fn a_shard_that_loses_workers_stays_within_it_too() {
+    const LIMIT: u64 = 25_000;
+    let all = all_states();
+    for (slices, every) in [(u64::from(MAX_SLICES), 3), (1500, 1)] {
+        let (execution, _) = run_with_dead(slices, |slice| slice % every == 0);
+        let in_child = execution.trace().iter().filter(|entered| entered.to_string().contains("Slices"));
+        let events = 1 + in_child.map(|entered| events_of(&all[entered.state()])).sum::<u64>();
+        // One try in three of its workers may fail besides.
+        let events = events + slices / 3 * EVENTS_OF_A_RETRY;
+        assert!(events < LIMIT, "{events} events of a shard that loses every {every} of {slices}");
+    }
 }
 
 /// A search is as many rounds, and each adds to one history.
@@ -312,9 +437,21 @@ fn run_largest(functions: usize, shards: usize, slices: u32) -> Execution {
 
 /// The same, round after round.
 fn run_rounds(functions: usize, shards: usize, slices: u32, count: u32) -> Execution {
+    drive(&mut rounds(functions, shards, slices, count), |payload| {
+        Ok(next_slice(payload["slice"].as_u64().unwrap(), u64::from(slices)))
+    })
+}
+
+/// An execution of a long name that was started just now.
+fn start() -> Execution {
     let definition = Definition::parse(ATTACK, &[("ControllerFunction", "controller")]).unwrap();
-    let at = "2026-11-24T05:50:22Z";
-    let run = "r".repeat(40);
+    let input = json!({ "run": "r".repeat(40), "config": { "name": "largest", "version": "1" } });
+    Execution::start(&definition, &"r".repeat(40), "2026-11-24T05:50:22Z".parse().unwrap(), input)
+}
+
+/// What `NextRound` answers: so many rounds, the last of them first.
+fn rounds(functions: usize, shards: usize, slices: u32, count: u32) -> Vec<Value> {
+    let (at, run) = ("2026-11-24T05:50:22Z", "r".repeat(40));
     let fleets: Vec<_> = (0..functions)
         .map(|f| {
             json!({ "function": format!("deathstar-w-{run}-{f}"),
@@ -325,8 +462,28 @@ fn run_rounds(functions: usize, shards: usize, slices: u32, count: u32) -> Execu
     rounds.extend((0..count).rev().map(
         |round| json!({ "round": round, "done": false, "slices": slices, "odd_at": at, "fleets": fleets }),
     ));
-    let input = json!({ "run": run, "config": { "name": "largest", "version": "1" } });
-    let mut execution = Execution::start(&definition, &run, at.parse().unwrap(), input);
+    rounds
+}
+
+/// What a worker answers, and who knows what comes after it.
+fn next_slice(slice: u64, slices: u64) -> Value {
+    let next = slice + 2;
+    json!({ "next": next, "more": next < slices, "wake_at": "2026-11-24T05:50:22Z", "stopped": false })
+}
+
+/// What the controller answers to the tasks of the run itself.
+fn controller(payload: &Value, rounds: &mut Vec<Value>) -> Value {
+    match payload["task"].as_str() {
+        Some("Plan") => json!({ "run": "r".repeat(40), "duplicate": false }),
+        Some("NextRound") => rounds.pop().unwrap(),
+        _ => json!({}),
+    }
+}
+
+/// Drives an execution to its end, in which all goes well but for what `of_slice`
+/// answers: workers, and who is asked what comes after them.
+fn drive(rounds: &mut Vec<Value>, mut of_slice: impl FnMut(&Value) -> Result<Value, Failure>) -> Execution {
+    let mut execution = start();
     loop {
         match execution.next_step().unwrap() {
             Step::Call { id, payload, .. } => {
@@ -337,15 +494,10 @@ fn run_rounds(functions: usize, shards: usize, slices: u32, count: u32) -> Execu
                     Some(_) if serde_json::from_value::<Task>(payload.clone()).is_err() => {
                         panic!("{payload} is no message for the controller")
                     }
-                    None => {
-                        let next = payload["slice"].as_u64().unwrap() + 2;
-                        json!({ "next": next, "more": next < u64::from(slices), "wake_at": at })
-                    }
-                    Some("Plan") => json!({ "run": run, "duplicate": false }),
-                    Some("NextRound") => rounds.pop().unwrap(),
-                    Some(_) => json!({}),
+                    None | Some("NextSlice") => of_slice(&payload),
+                    Some(_) => Ok(controller(&payload, rounds)),
                 };
-                execution.complete(id, Ok(answer));
+                execution.complete(id, answer);
             }
             Step::Wait { id, .. } => execution.woke(id),
             Step::Cancel { id } => panic!("{id} was cancelled"),

@@ -125,6 +125,8 @@ struct World {
     straggling: Vec<String>,
     /// Slices that were claimed by a worker.
     claims: BTreeSet<(u64, u64, u64)>,
+    /// Slices for which one was invoked.
+    invoked: BTreeSet<(u64, u64, u64)>,
 }
 
 impl World {
@@ -172,6 +174,7 @@ impl World {
                 Ok(json!({}))
             }
             "NextRound" => Ok(self.next_round(script)),
+            "NextSlice" => Ok(next_slice(script, payload["slice"].as_u64().unwrap(), self.terminal)),
             "Judge" => {
                 let round = payload["round"].as_u64().unwrap();
                 assert!(round <= self.judged, "rounds are judged in order");
@@ -219,8 +222,7 @@ impl World {
             return Err(Failure::new("DeathStar.RunOver", "the claim is lost"));
         }
         self.claims.insert((round, shard, slice));
-        let more = slice + 2 < script.slices;
-        Ok(json!({ "next": slice + 2, "more": more, "wake_at": "2026-11-24T06:04:14Z" }))
+        Ok(next_slice(script, slice, false))
     }
 
     /// A call, and what goes wrong with it.
@@ -246,6 +248,12 @@ impl World {
             }
         }
     }
+}
+
+/// What comes after a slice.
+fn next_slice(script: &Script, slice: u64, stopped: bool) -> Value {
+    let more = !stopped && slice + 2 < script.slices;
+    json!({ "next": slice + 2, "more": more, "wake_at": "2026-11-24T06:04:14Z", "stopped": stopped })
 }
 
 /// What the driver has been given and has not ended yet.
@@ -315,6 +323,10 @@ fn drive(script: &Script) -> (World, Result<Value, Failure>) {
             Outstanding::Call(payload) => {
                 let task = payload["task"].as_str().unwrap_or("worker").to_owned();
                 *world.calls.entry(task.clone()).or_default() += 1;
+                if task == "worker" {
+                    let [round, shard, slice] = ["round", "shard", "slice"].map(|key| payload[key].as_u64());
+                    world.invoked.insert((round.unwrap(), shard.unwrap(), slice.unwrap()));
+                }
                 let fault = match task.as_str() {
                     "TearDown" => *tear_downs.next().unwrap_or(&Fault::None),
                     // A report that never succeeds is another matter; so is a plan.
@@ -378,6 +390,9 @@ proptest! {
         prop_assert!(outcome.is_ok(), "{outcome:?}");
         prop_assert_eq!(world.judged, script.rounds);
         prop_assert!(world.functions.is_empty());
+        // Nor do they keep those of later slices from being tried.
+        let shards = (script.functions * script.shards) as u64;
+        prop_assert_eq!(world.invoked.len() as u64, script.rounds * shards * script.slices);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::cloud::{Cloud, target, words};
+use crate::fault::Fault;
 
 /// One attack at a constant rate, by two workers.
 fn constant(target: &ThreadTarget, rate: u32, seconds: u32) -> String {
@@ -92,6 +93,24 @@ fn the_end_of_another_execution_of_a_run_leaves_it_alone() {
     let report = cloud.report("once");
     assert_eq!((&report["stopped"], &report["failure"]), (&Value::Null, &Value::Null), "{report}");
     assert_eq!((target.counts().received, sent(&report)), (120, 120));
+    cloud.is_clean();
+}
+
+#[test]
+fn a_worker_that_fails_loses_no_slice_but_its_own() {
+    let cloud = Cloud::new();
+    let target = target();
+    // The first of four slices of the first worker of two is never claimed.
+    let claim = cloud.account().on("DynamoDB.PutItem").holding("claim#00000#00000#00000");
+    let claim = claim.answer(Fault::AccessDenied);
+    cloud.submit("lost", &constant(&target, 20, 18));
+    let report = cloud.report("lost");
+    assert!(claim.fired() > 0);
+    let lost = 10 * 5;
+    assert_eq!((arrivals(&report, "scheduled"), arrivals(&report, "lost")), (360, lost));
+    assert_eq!(report["coverage"]["workers_lost"], 1);
+    assert_eq!((target.counts().received, sent(&report)), (360 - lost, 360 - lost));
+    assert_eq!(cloud.ended("lost"), "SUCCEEDED");
     cloud.is_clean();
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
-use deathstar_statemachine::message::{WorkerInput, WorkerOutput};
+use deathstar_statemachine::message::{WorkerInput, WorkerOutput, invoked_at};
 use deathstar_statemachine::pace::Pace;
 use deathstar_statemachine::plan::{Plan, Span};
 use deathstar_statemachine::report::{Round, SliceEnd, Stop};
@@ -65,12 +65,12 @@ pub async fn handle<T: Transport + 'static>(
         Ok(plan) => plan,
         Err(error) => return Err(unable(table, input, error).await),
     };
-    let output = |stopped: bool| output(&plan, &round, input.slice, stopped);
+    let output = |stopped: bool| output(table, wall, input, &plan, &round, stopped);
     match table.claim(input, token).await? {
         Claim::Won => {}
         Claim::Lost => {
             let stopped = wait_for_winner(table, wall, input, &plan, &round, slice).await?;
-            return Ok(output(stopped));
+            return Ok(output(stopped).await);
         }
         Claim::RunOver => return Err(TaskError::RunOver(input.run.to_string())),
     }
@@ -78,7 +78,7 @@ pub async fn handle<T: Transport + 'static>(
     // A later slice of a run that was stopped meanwhile sends nothing.
     if is_stopped(table, &input.run).await {
         table.finish(input, SliceEnd { until: slice.start, totals: Vec::new() }).await?;
-        return Ok(output(true));
+        return Ok(output(true).await);
     }
     let clock = LoadClock::new(wall, round.t0, Duration::from_micros(round.from));
     let workers = plan.workers.get();
@@ -115,7 +115,7 @@ pub async fn handle<T: Transport + 'static>(
     let stopped = end.until < slice.end;
     insist(|| table.checkpoint(input, windows.clone())).await?;
     insist(|| table.finish(input, end.clone())).await?;
-    Ok(output(stopped))
+    Ok(output(stopped).await)
 }
 
 /// Ends the run when it asks for what no worker can send, and says so in its
@@ -129,7 +129,7 @@ async fn unable(table: &impl WorkerTable, input: &WorkerInput, error: TaskError)
 }
 
 /// Repeats the write of a slice's end while the table is away: it cannot be
-/// had again, and a worker that fails here ends the chain of its slices.
+/// had again, and a worker that fails here counts as lost.
 async fn insist<F: Future<Output = Result<(), TaskError>>>(write: impl Fn() -> F) -> Result<(), TaskError> {
     let given_up = clock::monotonic() + LAST_WRITE;
     loop {
@@ -152,19 +152,52 @@ fn slice_of(plan: &Plan, round: &Round, slice: u32) -> Result<Span, TaskError> {
     Ok(Span { start, end: start.saturating_add(len).min(round.until) })
 }
 
-/// Even and odd slices are two chains: after slice k comes k + 2, invoked so
-/// early that it is ready before its load begins.
-fn output(plan: &Plan, round: &Round, slice: u32, stopped: bool) -> WorkerOutput {
-    let next = slice + 2;
-    let more = !stopped && next < round.slices;
-    WorkerOutput { next, more, wake_at: slice_invoked_at(plan, round, if more { next } else { slice }) }
+/// What comes after a slice. An answer that the run was stopped ends the chains of
+/// the shard, so it comes when none of its other workers is at work any more.
+async fn output(
+    table: &impl WorkerTable,
+    wall: &impl WallClock,
+    input: &WorkerInput,
+    plan: &Plan,
+    round: &Round,
+    stopped: bool,
+) -> WorkerOutput {
+    if stopped {
+        wait_for_others(table, wall, input, plan, round).await;
+    }
+    WorkerOutput::after(plan, round, input.slice, stopped)
 }
 
-fn slice_invoked_at(plan: &Plan, round: &Round, slice: u32) -> Timestamp {
-    let start = plan.slice.saturating_mul(slice);
-    let start = SignedDuration::try_from(start).unwrap_or(SignedDuration::ZERO);
-    let lead = SignedDuration::try_from(plan.place.lead).unwrap_or(SignedDuration::ZERO);
-    round.t0.saturating_add(start - lead).unwrap_or(round.t0)
+/// Waits until the slices before and after this one have ended, as far as workers
+/// may be at them now; no longer than they may take to obey.
+async fn wait_for_others(
+    table: &impl WorkerTable,
+    wall: &impl WallClock,
+    input: &WorkerInput,
+    plan: &Plan,
+    round: &Round,
+) {
+    let given_up = clock::monotonic() + plan.pace.obeyed_within();
+    let before = input.slice.checked_sub(1).filter(|before| {
+        slice_of(plan, round, *before).is_ok_and(|slice| wall.now() <= ended_by(plan, round, slice))
+    });
+    let after = (input.slice + 1 < round.slices && wall.now() >= invoked_at(plan, round, input.slice + 1))
+        .then_some(input.slice + 1);
+    for slice in before.into_iter().chain(after) {
+        let other = WorkerInput { slice, ..input.clone() };
+        // A table that is away has not said that it has ended.
+        while !matches!(table.slice_end(&other).await, Ok(Some(_))) && clock::monotonic() < given_up {
+            tokio::time::sleep(CONTROL_EVERY).await;
+        }
+    }
+}
+
+/// When the worker of a slice has ended, or must have died.
+fn ended_by(plan: &Plan, round: &Round, slice: Span) -> Timestamp {
+    let slowest = plan.config.attacks().iter().map(|attack| attack.timeout * 2).max().unwrap_or_default();
+    let wait = Duration::from_micros(slice.end - round.from) + slowest + plan.pace.spread + WINNER_MARGIN;
+    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+    round.t0.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 /// Looks at the stop flag and at the stop condition, for ever.
@@ -242,10 +275,7 @@ async fn wait_for_winner(
     round: &Round,
     slice: Span,
 ) -> Result<bool, TaskError> {
-    let slowest = plan.config.attacks().iter().map(|attack| attack.timeout * 2).max().unwrap_or_default();
-    let wait = Duration::from_micros(slice.end - round.from) + slowest + plan.pace.spread + WINNER_MARGIN;
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    let deadline = round.t0.saturating_add(wait).unwrap_or(Timestamp::MAX);
+    let deadline = ended_by(plan, round, slice);
     loop {
         if let Some(end) = table.slice_end(input).await? {
             return Ok(end.until < slice.end);

@@ -57,6 +57,8 @@ struct Table {
     windows: Windows,
     claimed: Cell<u32>,
     end: RefCell<Option<SliceEnd>>,
+    /// When other slices of the shard end, if they ever do.
+    others: RefCell<BTreeMap<u32, Instant>>,
     stop: RefCell<Option<Stop>>,
     /// Until then, no slice can be ended.
     away_until: Cell<Instant>,
@@ -79,8 +81,10 @@ impl WorkerTable for Table {
         Ok(Claim::Won)
     }
 
-    async fn slice_end(&self, _: &SliceId) -> Result<Option<SliceEnd>, TaskError> {
-        Ok(self.end.borrow().clone())
+    async fn slice_end(&self, slice: &SliceId) -> Result<Option<SliceEnd>, TaskError> {
+        let ends_at = self.others.borrow().get(&slice.slice).copied();
+        let has_ended = ends_at.is_some_and(|at| clock::monotonic() >= at);
+        Ok(has_ended.then(|| SliceEnd { until: 0, totals: Vec::new() }))
     }
 
     async fn checkpoint(&self, _: &SliceId, windows: Vec<Window>) -> Result<(), TaskError> {
@@ -232,6 +236,7 @@ fn table(attack: &str) -> Table {
         windows: Windows::default(),
         claimed: Cell::new(0),
         end: RefCell::default(),
+        others: RefCell::default(),
         stop: RefCell::default(),
         away_until: Cell::new(clock::monotonic()),
         writes_take: RefCell::default(),
@@ -304,9 +309,39 @@ async fn a_slice_of_a_run_that_was_stopped_sends_nothing() {
     // Half a slice late, so that requests would be due at once.
     tokio::time::advance(Duration::from_secs(900)).await;
     let (output, sent) = run(&table, 1, |_| answer_in(1)).await;
-    assert_eq!((output.more, sent), (false, 0));
+    assert_eq!((output.more, output.stopped, sent), (false, true, 0));
     let end = table.end.borrow().clone().unwrap();
     assert_eq!((end.until, end.totals.len()), (600_000_000, 0), "it ended before it began");
+}
+
+/// Its answer ends the chains of its shard, and nobody may judge under live load.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_was_stopped_answers_when_no_other_of_its_shard_is_at_work() {
+    let stopped_after = |into_load_s: u64, others: &'static [(u32, u64)]| async move {
+        let mut table =
+            table("    url: http://127.0.0.1:1/\n    rate: 10/s\n    duration: 30m\n    timeout: 5s\n");
+        // The slice after this one is invoked 8 s before it begins.
+        table.plan.place.lead = Duration::from_secs(8);
+        let started = clock::monotonic();
+        let at = |second: u64| started + LEAD + Duration::from_secs(second);
+        table.others.borrow_mut().extend(others.iter().map(|(slice, second)| (*slice, at(*second))));
+        tokio::time::advance(LEAD + Duration::from_secs(600)).await;
+        let stop = async {
+            tokio::time::sleep_until(at(into_load_s)).await;
+            table.stop.replace(Some(Stop::Requested));
+        };
+        let ((output, _), ()) = tokio::join!(run(&table, 1, |_| answer_in(1)), stop);
+        assert_eq!((output.next, output.more, output.stopped), (3, false, true));
+        clock::monotonic().duration_since(at(into_load_s)).as_secs()
+    };
+    // In the middle of its slice it is alone: the one before it has ended or died, and
+    // the one after it is not invoked yet.
+    assert!(stopped_after(900, &[]).await <= 2);
+    // The one before still waits for its last answers, or has died.
+    assert_eq!(stopped_after(602, &[(0, 606)]).await, 4);
+    assert!((4..=7).contains(&stopped_after(602, &[]).await));
+    // The one after is there already.
+    assert_eq!(stopped_after(1194, &[(2, 1198)]).await, 4);
 }
 
 #[tokio::test(start_paused = true)]
