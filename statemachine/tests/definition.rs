@@ -256,7 +256,7 @@ fn a_worker_that_dies_loses_its_slice_and_none_that_comes_after() {
     for slices in 1..=7 {
         for dead in 0..slices {
             let (execution, calls) = run_with_dead(slices, |slice| slice == dead);
-            assert_eq!(fired(&calls), Vec::from_iter(0..slices), "{dead} of {slices} died");
+            assert_eq!(fired(&calls), (0..slices).collect::<Vec<_>>(), "{dead} of {slices} died");
             let asked: Vec<&Value> = calls.iter().filter(|payload| payload["task"] == "NextSlice").collect();
             let expected =
                 json!({ "task": "NextSlice", "run": "r".repeat(40), "round": 0, "shard": 0, "slice": dead });
@@ -265,7 +265,7 @@ fn a_worker_that_dies_loses_its_slice_and_none_that_comes_after() {
         }
     }
     let (_, calls) = run_with_dead(7, |_| true);
-    assert_eq!(fired(&calls), Vec::from_iter(0..7), "nor when all of them die");
+    assert_eq!(fired(&calls), (0..7).collect::<Vec<_>>(), "nor when all of them die");
 }
 
 #[test]
