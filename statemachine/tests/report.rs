@@ -248,6 +248,25 @@ fn a_stopped_run_ends_where_its_workers_stopped() {
     assert_eq!(report.reasons, ["interrupted after 4.5 s"]);
 }
 
+/// As when its switch ends a run under way, whose own report comes first: 150 of 1,000
+/// requests are due in the seconds that the workers left out.
+#[test]
+fn a_load_that_ended_early_for_no_known_reason_is_not_all_of_it() {
+    let attack = "  - { name: home, url: 'http://127.0.0.1:1/', rate: 100/s, duration: 10s }\n";
+    let mut table = Table::new(plan_of("slo: [p99 < 1s]\n", attack, 600));
+    table.ended(0, 0, 9 * S, good(450));
+    table.ended(1, 0, 8 * S, good(400));
+    let report = table.report();
+    let all = &report.attacks[0].all;
+    assert_eq!((all.arrivals.scheduled, all.arrivals.completed, all.arrivals.lost), (1000, 850, 150));
+    assert_eq!((report.coverage.seen_s, report.coverage.due_s), (17.0, 20.0));
+    assert_eq!(report.verdict, Verdict::Inconclusive);
+    assert_eq!(
+        report.reasons[0],
+        "coverage is 17.0 of 20.0 worker-seconds: the load ended early, and nobody says why"
+    );
+}
+
 #[test]
 fn a_slice_that_was_stopped_before_it_began_reached_nothing() {
     let attack = "  - { name: home, url: 'http://127.0.0.1:1/', rate: 100/s, duration: 10s }\n";

@@ -144,11 +144,11 @@ fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
     if report.coverage.due_s == 0.0 {
         reasons.push("no load was due".to_owned());
     } else if report.coverage.ratio < COVERAGE {
-        reasons.push(format!(
-            "coverage is {}: {} never reported",
-            coverage_text(report),
-            workers_lost(report)
-        ));
+        let why = match report.coverage.workers_lost {
+            0 => "the load ended early, and nobody says why".to_owned(),
+            _ => format!("{} never reported", workers_lost(report)),
+        };
+        reasons.push(format!("coverage is {}: {why}", coverage_text(report)));
     }
     for capacity in report.attacks.iter().filter_map(|attack| attack.capacity.as_ref()) {
         if capacity.conclusion.verdict == search::Verdict::Inconclusive {

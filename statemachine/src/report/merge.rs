@@ -34,6 +34,9 @@ const COLUMNS: usize = 12;
 pub struct Merge<'a> {
     plan: &'a Plan,
     rounds: Vec<Round>,
+    /// Whether it is known why the load may have ended early: where nobody says so, what
+    /// was due after a slice's early end is missing.
+    cut_short: bool,
     /// Of slices that ended: where, in microseconds of the load. What they
     /// counted is in `totals`, and only there: there may be many.
     ends: HashMap<(u32, u32, u32), u64>,
@@ -109,6 +112,7 @@ impl<'a> Merge<'a> {
             spans,
             plan,
             rounds,
+            cut_short: false,
         }
     }
 
@@ -196,6 +200,7 @@ impl<'a> Merge<'a> {
         phase: Phase,
     ) -> Report {
         self.flush();
+        self.cut_short = stop.is_some() || failure.is_some() || phase != Phase::Over;
         let horizon = self.horizon(stop.is_some() || phase != Phase::Over);
         let generator = self.watch.generator();
         let coverage = self.coverage(horizon);
@@ -271,7 +276,8 @@ impl<'a> Merge<'a> {
                 let until = from.saturating_add(slice_len).min(round.until);
                 for shard in 0..self.plan.workers.get() {
                     let key = (round.number, shard, slice);
-                    let until = self.ends.get(&key).copied().unwrap_or(until.min(horizon));
+                    let ended = self.ends.get(&key).filter(|_| self.cut_short);
+                    let until = ended.copied().unwrap_or(until.min(horizon));
                     if until > from {
                         visit(key, from, until);
                     }
@@ -285,8 +291,8 @@ impl<'a> Merge<'a> {
         let mut lost = std::collections::BTreeSet::new();
         self.slices_due(horizon, |key, from, until| {
             due += until - from;
-            if self.ends.contains_key(&key) {
-                seen += until - from;
+            if let Some(ended) = self.ends.get(&key) {
+                seen += until.min(*ended).saturating_sub(from);
             } else {
                 lost.insert(key.1);
                 seen += self.dead.get(&key).map_or(0, |(_, covered)| *covered).min(until - from);
