@@ -34,6 +34,8 @@ pub(super) fn repeat(name: &str, enough: Enough, mut once: impl FnMut() -> Resul
     let times: u32 = asked.map_or(1, |times| times.parse().expect("DEATHSTAR_TRUTH is a number"));
     let tries = if times == 1 && matches!(enough, Enough::NineInTen) { 3 } else { times };
     let mut wrong = Vec::new();
+    // One test at a time has its name before what it prints, and rows are lines.
+    println!();
     for number in 1..=tries {
         let found = once();
         let right = if found.is_ok() { "right" } else { "WRONG" };
