@@ -65,6 +65,11 @@ impl Display {
     }
 }
 
+/// Whether the target is left alone, so many seconds after a round began.
+fn draining(round: &Round, since: u64) -> bool {
+    round.judged && round.busy.as_secs() > since
+}
+
 /// The live display of a run.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -173,13 +178,12 @@ impl Progress {
         let p99 = times.quantile_ms(0.99).map_or("–".to_owned(), |ms| format!("{ms:.1} ms"));
         let seen = if counts.partial { " seen since" } else { "" };
         let position = elapsed.min(self.duration_s);
-        let begins_in = round.t0.duration_since(clock::now()).as_secs();
-        let soon = if begins_in > 0 { format!(" in {begins_in} s") } else { String::new() };
         let step = round
             .step
             .as_ref()
-            .map_or(String::new(), |step| format!("step {}: {}{soon}  ", round.number + 1, step.rate));
-        let message = format!("{step}{rate}/s  p99 {p99}  {errors} errors of {ended}{seen}");
+            .map_or(String::new(), |step| format!("step {}: {}  ", round.number + 1, step.rate));
+        let drains = if draining(&round, since) { "the target drains  " } else { "" };
+        let message = format!("{step}{drains}{rate}/s  p99 {p99}  {errors} errors of {ended}{seen}");
         if self.display == Display::Lines {
             // A pipe that is closed wants no more of it.
             let at_most = if self.searches { "at most " } else { "" };

@@ -20,6 +20,9 @@ use crate::clock::Clock;
 use crate::plan;
 use crate::ports::{Ports, Table};
 
+/// How often it is looked whether the run was stopped while the target rests.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundOutput, TaskError> {
     let table = ports.table();
     let plan = plan::of(table, run).await?;
@@ -37,9 +40,11 @@ pub(crate) async fn handle(ports: &impl Ports, run: &RunId) -> Result<NextRoundO
         Next::Step(step) => (from + micros(step.duration), Some(step)),
         Next::Nothing => return Ok(done(&rounds, ports.clock().now())),
     };
+    if !rest(ports, run, &plan, &rounds).await? {
+        return Ok(done(&rounds, ports.clock().now()));
+    }
     let now = ports.clock().now();
-    let ahead = plan.place.lead + rest(&plan, &rounds, now);
-    let t0 = now.saturating_add(signed(ahead)).unwrap_or(Timestamp::MAX);
+    let t0 = now.saturating_add(signed(plan.place.lead)).unwrap_or(Timestamp::MAX);
     if t0 > plan.latest_start(from) {
         return Err(TaskError::OverLimit(too_late(&plan, now)));
     }
@@ -78,10 +83,29 @@ fn next(plan: &Plan, rounds: &[Round]) -> Next {
     }
 }
 
-/// How long the target is left alone from now on, so that what a step left behind does not
-/// count for the next. What we waited for has ended with the round; a target may still
-/// be busy with what we gave up on, and one that broke may need a moment anyway.
-fn rest(plan: &Plan, rounds: &[Round], now: Timestamp) -> Duration {
+/// Leaves the target alone, so that what a step left behind does not count for the next.
+/// Here, and not before the round's start: no worker is paid to wait. Says whether the
+/// run goes on.
+async fn rest(ports: &impl Ports, run: &RunId, plan: &Plan, rounds: &[Round]) -> Result<bool, TaskError> {
+    let (table, clock) = (ports.table(), ports.clock());
+    let rest = rest_after(plan, rounds, clock.now());
+    let over = clock.now().saturating_add(signed(rest)).unwrap_or(Timestamp::MAX);
+    loop {
+        let left = Duration::try_from(over.duration_since(clock.now())).unwrap_or_default();
+        if left.is_zero() {
+            return Ok(true);
+        }
+        clock.sleep(left.min(LOOK_EVERY)).await;
+        if table.is_over(run).await? || table.stop(run).await?.is_some() {
+            return Ok(false);
+        }
+    }
+}
+
+/// How long the target is left alone from now on. What we waited for has ended with the
+/// round; a target may still be busy with what we gave up on, and one that broke may
+/// need a moment anyway.
+fn rest_after(plan: &Plan, rounds: &[Round], now: Timestamp) -> Duration {
     let (Some(search), Some(last)) = (plan.config.search(), rounds.last()) else { return Duration::ZERO };
     let broke = matches!(last.outcome, Some(Outcome::Broke { .. }));
     let moment = if broke { search.warm_up() } else { Duration::ZERO };

