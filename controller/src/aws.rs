@@ -96,7 +96,8 @@ fn credentials_failed(code: Option<&str>, error: &(dyn Error + 'static), what: &
 }
 
 /// The first of a type among an error and its causes.
-fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+#[must_use]
+pub fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref() {

@@ -6,8 +6,6 @@
 //! definition. It does nothing for a run that has its report, or that another
 //! execution has.
 
-use std::time::Duration;
-
 use deathstar_statemachine::error::TaskError;
 use deathstar_statemachine::ids::RunId;
 use deathstar_statemachine::message::{CaughtFailure, Done, ReleaseInput};
@@ -17,11 +15,6 @@ use deathstar_statemachine::report::{Phase, Stop};
 use crate::clock::Clock;
 use crate::ports::{Ports, Table};
 use crate::{report, tear_down};
-
-/// How long workers may take to obey the run's mark: a look each second, a
-/// second of grace for what is in flight, and the write of what they saw. Very
-/// many workers write in turns, which takes longer, as the plan's pace says.
-const OBEYED_WITHIN: Duration = Duration::from_secs(4);
 
 pub(crate) async fn handle(ports: &impl Ports, input: &ReleaseInput) -> Result<Done, TaskError> {
     let ReleaseInput { run, execution, failure } = input;
@@ -54,7 +47,7 @@ pub(crate) async fn release(
         let under_way = table.rounds(run).await?.iter().any(|round| !round.judged);
         table.end_run(run).await?;
         if under_way {
-            ports.clock().sleep(OBEYED_WITHIN + plan.pace.spread).await;
+            ports.clock().sleep(plan.pace.obeyed_within()).await;
         }
     }
     let torn_down = tear_down::handle(ports, run).await;
