@@ -4,15 +4,16 @@
 //! which of several resources is full first as the achieved rate rises, and
 //! [`leak`] whether one keeps growing though the load does not.
 
+mod bottleneck;
 mod leak;
 mod resource;
 
 use serde::{Deserialize, Serialize};
 
+pub use bottleneck::{Binding, Bottleneck, bottleneck};
 pub use leak::{BLOCKS, Leak, LeakVerdict, Sample, leak};
 pub use resource::{
-    Binding, Bottleneck, Effect, FLAT, KEPT_UP, MIN_R2, MIN_SAMPLES, MIN_SPAN, MIN_STEPS, NEAR, Observation,
-    Resource, Trend, bottleneck,
+    Effect, FLAT, KEPT_UP, MIN_R2, MIN_SAMPLES, MIN_SPAN, MIN_STEPS, NEAR, Observation, Resource, Trend,
 };
 
 use crate::student;
