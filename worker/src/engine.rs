@@ -324,10 +324,17 @@ impl<T: Transport + 'static> Engine<T> {
         let attack_config = &self.plan.config.attacks()[attack];
         let seed = self.plan.seed_of(attack);
         let mix = Mix::new(&attack_config.requests, seed);
-        let mut pauses = SplitMix64(seed ^ SplitMix64(u64::from(user)).next());
-        let start = (span.start + user_start(user, count, ramp)).max(self.slice.start);
+        let mut pauses = SplitMix64(seed ^ SplitMix64(u64::from(user)).next() ^ self.slice.start);
+        let begins = span.start + user_start(user, count, ramp);
+        let mut start = Duration::from_micros(begins.max(self.slice.start));
+        if begins < self.slice.start {
+            // The slice before left it somewhere in a pause. Else all users would come
+            // at once wherever a slice begins.
+            let rest = micros(pause(&mut pauses, attack_config.think));
+            start += Duration::from_micros(pauses.below(rest + 1));
+        }
         // A user that comes late is ready when it comes.
-        let mut intended = Duration::from_micros(start).max(self.clock.now());
+        let mut intended = start.max(self.clock.now());
         // There may be very many users, and each waits for an answer and a thought: a
         // timer of the kernel's for each would be dear.
         let mut pacer = Pacer::coarse(self.clock);

@@ -143,11 +143,26 @@ where
     F: Fn(usize, Duration) -> A + 'static,
     A: Future<Output = Reply>,
 {
+    let slice = Span { start: 0, end: plan.load_end() };
+    run_slice(plan, index, slice, stop_after, behaviour).await
+}
+
+/// The same of a slice of it.
+async fn run_slice<F, A>(
+    plan: Plan,
+    index: u32,
+    slice: Span,
+    stop_after: Option<Duration>,
+    behaviour: F,
+) -> Seen
+where
+    F: Fn(usize, Duration) -> A + 'static,
+    A: Future<Output = Reply>,
+{
     let start = clock::monotonic() + LEAD;
     let t0 = Wall.now() + LEAD;
     let target = Target::new(start, behaviour);
     let (left_at, warmed_up_at) = (Rc::clone(&target.left_at), Rc::clone(&target.warmed_up_at));
-    let slice = Span { start: 0, end: plan.load_end() };
     let shard = plan.shard(index).unwrap();
     let clock = LoadClock::new(&Wall, t0, Duration::ZERO);
     let engine = Rc::new(Engine::new(plan, shard, slice, target, clock).unwrap());
@@ -250,6 +265,26 @@ async fn the_closed_model_sends_less_to_a_stalled_target() {
     assert!((135..=155).contains(&seen.tally.scheduled), "{}", seen.tally.scheduled);
     let p99 = seen.tally.response_time.quantile_ms(0.99).unwrap();
     assert!(p99 < 15.0, "the closed model hides the stall: {p99}");
+}
+
+/// A hundred users of whom each comes once a second: also where one slice follows another.
+#[tokio::test(start_paused = true)]
+async fn users_go_on_where_the_slice_before_left_them() {
+    let load = "    load: { users: { count: 100, for: 20s } }\n    think: 990ms\n";
+    let slice = Span { start: 10_000_000, end: 20_000_000 };
+    let answer = |_, _| answer_in(Duration::from_millis(10), OK);
+    let seen = run_slice(plan(load, 1), 0, slice, None, answer).await;
+    let within =
+        |from: i128, until: i128| seen.left_at.iter().filter(|at| (from..until).contains(at)).count();
+    for tenth in 0..10 {
+        let from = 10_000_000 + tenth * 100_000;
+        // Ten, give or take five standard deviations of 3.
+        let came = within(from, from + 100_000);
+        assert!((1..=25).contains(&came), "{came} came in tenth {tenth} of the first second");
+    }
+    assert_eq!(within(0, 10_000_000), 0);
+    let first = within(10_000_000, 11_000_000);
+    assert!((95..=105).contains(&first), "{first}");
 }
 
 #[tokio::test(start_paused = true)]
