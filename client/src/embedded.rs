@@ -29,8 +29,8 @@ use deathstar_statemachine::window::Window;
 use deathstar_worker::clock::SystemClock;
 use deathstar_worker::handler;
 use deathstar_worker::ports::{Control, Secrets, WorkerTable};
+use deathstar_worker::transport::Transport;
 use deathstar_worker::transport::auto::Auto;
-use deathstar_worker::transport::{Transport, TransportError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::task::{AbortHandle, JoinSet};
@@ -80,7 +80,7 @@ impl Embedded {
         table: SqliteTable,
         place: Place,
         limits: Limits,
-        transport: impl Fn(&Plan) -> Result<T, TransportError> + Send + Sync + Clone + 'static,
+        transport: impl Fn(&Plan) -> T + Send + Sync + Clone + 'static,
     ) -> Self {
         let functions = InProcessFunctions::new(limits, worker_code(table.clone(), transport));
         let definition = Definition::parse(ATTACK, &[("ControllerFunction", CONTROLLER)])
@@ -236,7 +236,7 @@ fn until_time(time: Timestamp) -> Duration {
 /// What a worker function runs: the worker's handler on a runtime of its own.
 fn worker_code<T: Transport + 'static>(
     table: SqliteTable,
-    transport: impl Fn(&Plan) -> Result<T, TransportError> + Send + Sync + Clone + 'static,
+    transport: impl Fn(&Plan) -> T + Send + Sync + Clone + 'static,
 ) -> Box<Code> {
     Box::new(move |invocation: Invocation| {
         let broken = |error: &dyn std::fmt::Display| Failure::new("DeathStar.Broken", error.to_string());

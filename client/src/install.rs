@@ -378,7 +378,7 @@ pub(crate) struct Install {
     pub(crate) log_group: String,
     /// Hosts that may be attacked.
     pub(crate) allow: Vec<HostPattern>,
-    /// The highest arrival rate of a run, in requests per second.
+    /// The highest rate of a run, by arrivals or by users, in requests per second.
     pub(crate) max_rate: u32,
     /// The most workers of a run.
     pub(crate) max_workers: NonZeroU32,

@@ -58,8 +58,9 @@ async fn run_and_lose(seconds: u64, stop_after: Option<Duration>) -> (Report, Ve
         ..machine::place()
     };
     let first = Arc::new(AtomicBool::new(true));
-    let embedded = Embedded::with_transport(table.clone(), place, Limits::default(), move |_| {
-        Ok(Target { sent: Cell::new(0), deadly: first.swap(false, Ordering::Relaxed) })
+    let embedded = Embedded::with_transport(table.clone(), place, Limits::default(), move |_| Target {
+        sent: Cell::new(0),
+        deadly: first.swap(false, Ordering::Relaxed),
     });
     let run = "long".parse().unwrap();
     let stop = async {

@@ -46,7 +46,7 @@ async fn a_stop_does_not_wait_for_the_slices_to_come() {
     let sent = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&sent);
     let embedded = Embedded::with_transport(table.clone(), place, Limits::default(), move |_| {
-        Ok(Target(Arc::clone(&counter)))
+        Target(Arc::clone(&counter))
     });
     let run = "long".parse().unwrap();
     let started = clock::monotonic();

@@ -7,6 +7,7 @@
 //! [`problem`] words them; [`source`] is where probes read; [`schema`] describes a config to editors. Files that
 //! a config names are read by the caller. Due times come from `schedule`.
 
+mod carrier;
 mod check;
 mod header;
 mod json;
@@ -31,6 +32,7 @@ use crate::scaling::Demand;
 use crate::search::Search;
 use crate::secret::{Reference, Values};
 use crate::slo::{Rule, StopIf};
+pub use carrier::{Carrier, Engine, HttpVersion};
 pub use problem::{ConfigError, Problems, ShapeError};
 pub use raw::RawConfig;
 pub use schema::schema;
@@ -114,49 +116,6 @@ pub enum Workers {
     Count(NonZeroU32),
 }
 
-/// Which transport sends an attack's requests, as its author wishes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Engine {
-    /// The fast one for all that it can send, the rich one for the rest.
-    #[default]
-    Auto,
-    /// The one of our own.
-    Fast,
-    /// The one over a general HTTP client.
-    Rich,
-}
-
-/// Which transport sends a request: the answer to [`Engine`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Carrier {
-    /// Our own: HTTP/1.1 in the clear and over TLS.
-    Fast,
-    /// A general HTTP client: all that HTTP offers, at several times the cost.
-    Rich,
-}
-
-impl Carrier {
-    /// The name in configs and plans.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Rich => "rich",
-        }
-    }
-
-    /// What carries a request. All that a config can describe today is HTTP/1.1
-    /// over http or https, so the fast one can send it. Whatever brings a request
-    /// that it cannot send decides here, and refuses `fast` for it.
-    const fn of(engine: Engine) -> Self {
-        match engine {
-            Engine::Auto | Engine::Fast => Self::Fast,
-            Engine::Rich => Self::Rich,
-        }
-    }
-}
-
 /// One target with its own load.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attack {
@@ -205,13 +164,15 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The status that counts as success; without it any status below 400.
     pub expect_status: Option<u16>,
+    /// The version of HTTP that it is sent with.
+    pub version: HttpVersion,
     /// Which transport sends it.
     pub carrier: Carrier,
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, weight, method, url, headers, body, expect_status, carrier } = self;
+        let Self { name, weight, method, url, headers, body, expect_status, version, carrier } = self;
         let headers: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Request")
             .field("name", name)
@@ -221,6 +182,7 @@ impl fmt::Debug for Request {
             .field("headers", &headers)
             .field("body_len", &body.len())
             .field("expect_status", expect_status)
+            .field("version", version)
             .field("carrier", carrier)
             .finish()
     }

@@ -109,6 +109,7 @@ mod tests {
             headers: vec![],
             body: vec![],
             expect_status: None,
+            version: crate::config::HttpVersion::Http1,
             carrier: crate::config::Carrier::Fast,
         };
         weights.iter().enumerate().map(request).collect()

@@ -3,7 +3,7 @@
 //!
 //! [`command`] runs `deathstar` in a home of its own and checks what every run
 //! must leave behind; [`report`] checks what every report must say; [`server`]
-//! is the target. The rest are tests, by theme. Machines are noisy: times are
+//! is the target, and [`debian`] has real ones. The rest are tests, by theme. Machines are noisy: times are
 //! bounded so generously that only a different design fails, and nothing here
 //! waits for a time where it can wait for an event.
 
@@ -14,6 +14,7 @@
 
 mod clock;
 mod command;
+mod debian;
 mod report;
 mod server;
 

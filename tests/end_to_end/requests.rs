@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use crate::clock;
 use crate::command::Home;
+use crate::debian::nginx;
 use crate::server::{Request, Server};
 
 /// Runs ten requests of these lines of an attack, and gives them as they
@@ -30,6 +32,42 @@ fn a_plain_get_says_who_we_are_and_nothing_more() {
     names.sort_unstable();
     assert_eq!(names, ["accept", "host", "user-agent"], "nothing is asked for that was not said");
     assert!(request.body.is_empty());
+}
+
+/// The fast engine speaks no HTTP/2, so `auto` takes the other; nginx notes in what
+/// version each request came.
+#[test]
+fn requests_over_http2_are_sent_by_the_engine_that_speaks_it() {
+    let home = Home::new();
+    let page = home.file("page.txt", "a page");
+    let log = page.with_file_name("access.log");
+    let (_nginx, port) = nginx(
+        &home,
+        &format!(
+            "log_format seen '$server_protocol $status $request_uri'; access_log {} seen;",
+            log.display()
+        ),
+        "http2",
+    );
+    let config = format!(
+        "name: two\nattacks:\n  - name: x\n    rate: 200/s\n    duration: 1s\n    url: http://127.0.0.1:{port}/page.txt\n    http_version: 2\n    connections: 4\nslo: [errors < 0.1%]\n"
+    );
+    let path = home.file("two.yaml", &config);
+    let plan = home.deathstar(&["plan", path.to_str().unwrap()]);
+    plan.exits(0);
+    for said in ["engine: rich, HTTP/2", "at most 4 requests at once"] {
+        assert!(plan.stdout.contains(said), "{said}: {}", plan.stdout);
+    }
+    let output = home.run(&config);
+    output.exits(0);
+    let report = output.report();
+    let all = &report.0["attacks"][0];
+    assert_eq!((&all["arrivals"]["completed"], &all["status_codes"]["200"]), (&200.into(), &200.into()));
+    assert_eq!(all["bytes"]["received"], 200 * 6);
+    let seen = clock::wait_for("the last line of nginx's log", || {
+        fs::read_to_string(&log).ok().filter(|seen| seen.lines().count() >= 200)
+    });
+    assert_eq!(seen, "HTTP/2.0 200 /page.txt\n".repeat(200));
 }
 
 #[test]

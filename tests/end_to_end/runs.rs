@@ -182,7 +182,7 @@ fn a_plan_creates_nothing() {
     let plan: Value = serde_json::from_str(&json.exits(0).stdout).unwrap();
     assert_eq!(plan["requests"], 500);
     assert_eq!(plan["workers"], 1);
-    assert!(text.stdout.contains("engine: fast"), "{}", text.stdout);
+    assert!(text.stdout.contains("engine: fast, HTTP/1.1"), "{}", text.stdout);
     assert_eq!(plan["attacks"][0]["engines"], serde_json::json!(["fast"]));
     assert!(!home.data().exists());
     assert_eq!(server.connections(), 0, "the target is left alone");

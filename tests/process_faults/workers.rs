@@ -65,12 +65,12 @@ impl Bench {
         let count = Arc::clone(&sent);
         let embedded = Embedded::with_transport(table, machine::place(), limits, move |_| {
             let worker = workers.fetch_add(1, Ordering::Relaxed);
-            Ok(Faulty {
-                rich: Rich::new()?,
+            Faulty {
+                rich: Rich::new(),
                 fails_at: fails_at(worker),
                 exchanges: AtomicU64::new(0),
                 sent: Arc::clone(&count),
-            })
+            }
         });
         Self { home, embedded, run: "in-process".parse().unwrap(), sent }
     }

@@ -24,7 +24,7 @@ use crate::clock::{self, LoadClock, WallClock};
 use crate::engine::Engine;
 use crate::ports::{Secrets, WorkerTable};
 use crate::secrets;
-use crate::transport::{Transport, TransportError};
+use crate::transport::Transport;
 
 /// How often a worker looks at the stop flag and at its stop condition.
 const CONTROL_EVERY: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub async fn handle<T: Transport + 'static>(
     wall: &impl WallClock,
     input: &WorkerInput,
     token: &str,
-    transport: impl FnOnce(&Plan) -> Result<T, TransportError>,
+    transport: impl FnOnce(&Plan) -> T,
 ) -> Result<WorkerOutput, TaskError> {
     let plan = table.plan(&input.run).await?;
     let round = table.round(&input.run, input.round).await?;
@@ -84,8 +84,7 @@ pub async fn handle<T: Transport + 'static>(
     let workers = plan.workers.get();
     let pace = plan.pace.clone();
     let stop_if = plan.config.stop_if().map(ToString::to_string);
-    let engine = transport(&plan)
-        .and_then(|transport| Engine::new(plan.clone(), shard, slice, transport, clock))
+    let engine = Engine::new(plan.clone(), shard, slice, transport(&plan), clock)
         .map_err(|error| TaskError::BadConfig(error.to_string()));
     let engine = match engine {
         Ok(engine) => Rc::new(engine),

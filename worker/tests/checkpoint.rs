@@ -166,7 +166,7 @@ async fn run_with(table: &Table, vault: &Vault) -> Result<Vec<Request>, TaskErro
     let kept = Rc::new(RefCell::default());
     let input = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice: 0 };
     let keeper = Keeper(Rc::clone(&kept));
-    handler::handle(table, vault, &table.wall, &input, "token", |_| Ok(keeper)).await?;
+    handler::handle(table, vault, &table.wall, &input, "token", |_| keeper).await?;
     Ok(kept.take())
 }
 
@@ -252,9 +252,8 @@ where
     let sent = Rc::new(Cell::new(0));
     let target = Target { behaviour, sent: Rc::clone(&sent) };
     let input = SliceId { run: "test".parse().unwrap(), round: 0, shard: 0, slice };
-    let output = handler::handle(table, &Vault::default(), &table.wall, &input, "token", |_| Ok(target))
-        .await
-        .unwrap();
+    let output =
+        handler::handle(table, &Vault::default(), &table.wall, &input, "token", |_| target).await.unwrap();
     (output, sent.get())
 }
 
@@ -373,7 +372,7 @@ async fn one_of_very_many_workers_writes_long_windows_and_ends_in_its_turn() {
     (table.wall, table.end) = (Wall(clock::monotonic()), RefCell::default());
     let started = clock::monotonic();
     let keeper = Keeper(Rc::default());
-    handler::handle(&table, &Vault::default(), &table.wall, &input, "token", |_| Ok(keeper)).await.unwrap();
+    handler::handle(&table, &Vault::default(), &table.wall, &input, "token", |_| keeper).await.unwrap();
     let took = clock::monotonic() - started;
     assert!(took.as_secs_f64() > 49.7 && took.as_secs_f64() < 50.0, "{took:?}");
     assert!(table.end.borrow().is_some());

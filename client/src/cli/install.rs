@@ -63,7 +63,7 @@ pub struct SettingArgs {
     #[arg(long, value_name = "HOST", num_args = 1.., value_delimiter = ',')]
     pub allow: Option<Vec<Entry<HostPattern>>>,
 
-    /// The highest arrival rate of a run, for example 5000/s [default: 1000/s]
+    /// The highest rate of a run, by arrivals or by users, for example 5000/s [default: 1000/s]
     #[arg(long, value_name = "RATE")]
     pub max_rate: Option<WholeRate>,
 

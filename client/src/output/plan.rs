@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::num::NonZeroU32;
 
 use deathstar_statemachine::arrivals::Spacing;
-use deathstar_statemachine::config::Carrier;
+use deathstar_statemachine::config::{Carrier, HttpVersion};
 use deathstar_statemachine::cost::display_usd;
 use deathstar_statemachine::load::Load;
 use deathstar_statemachine::plan::Plan;
@@ -57,6 +57,8 @@ struct AttackSummary {
     warm_up: u32,
     /// What sends the requests; more than one where the requests differ.
     engines: Vec<&'static str>,
+    /// The version of HTTP they are in.
+    http_version: HttpVersion,
     /// What is read of the target beside the load.
     resources: Vec<ResourceSummary>,
     mix: Vec<(String, u32)>,
@@ -99,6 +101,7 @@ impl Summary {
                     .into_iter()
                     .map(Carrier::name)
                     .collect(),
+                http_version: attack.requests.iter().map(|request| request.version).max().unwrap_or_default(),
                 resources: attack
                     .resources
                     .iter()
@@ -185,9 +188,15 @@ impl Summary {
                 seconds(attack.starts_at_s + attack.duration_s),
                 seconds(attack.timeout_s)
             );
-            let _ = writeln!(text, "  engine: {}", attack.engines.join(" and "));
+            let _ = writeln!(text, "  engine: {}, {}", attack.engines.join(" and "), attack.http_version);
             if let Some(connections) = attack.connections {
-                let _ = writeln!(text, "  at most {}", counted(u64::from(connections), "connection"));
+                let connections = u64::from(connections);
+                let bounded = match attack.http_version {
+                    HttpVersion::Http1 => counted(connections, "connection"),
+                    // Streams of one connection.
+                    HttpVersion::Http2 => format!("{} at once", counted(connections, "request")),
+                };
+                let _ = writeln!(text, "  at most {bounded}");
             }
             if attack.warm_up > 0 {
                 let warm_up = counted(u64::from(attack.warm_up), "connection");

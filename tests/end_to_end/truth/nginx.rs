@@ -1,45 +1,11 @@
 //! A real server of Debian, watched through Debian's exporter for Prometheus.
 
 use std::fmt::Write;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use super::scenario::{Enough, number, repeat};
-use crate::clock;
 use crate::command::Home;
-
-/// Below the tools of `cargo dev tools`.
-fn program(path: &str) -> PathBuf {
-    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap().join("target/tools/debian").join(path)
-}
-
-/// A port that was free a moment ago.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Ended when dropped.
-#[derive(Debug)]
-struct Server(Child);
-
-impl Server {
-    fn start(command: &mut Command, port: u16) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = Self(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
-        clock::wait_for("a server that listens", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Asked to, so that nginx ends those whom it started.
-        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
-        let _ = self.0.wait();
-    }
-}
+use crate::debian::{Server, nginx, port, program};
 
 /// nginx packs 256 KiB of text anew for each request, at the highest level, with as many
 /// processes as there are processors: it is bound by them, and by nothing else.
@@ -51,21 +17,10 @@ fn nginx_that_packs_is_bound_by_the_processors() {
         for line in 0_u64..6000 {
             let _ = writeln!(text, "{line} {:016x} of it", line.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         }
-        let page = home.file("page.txt", &text);
-        let folder = page.parent().unwrap().display();
-        let (web, exporter) = (port(), port());
-        let config = format!(
-            "daemon off;\nworker_processes auto;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n\
-             events {{}}\n\
-             http {{\n  access_log off;\n  gzip on;\n  gzip_comp_level 9;\n  gzip_types text/plain;\n  default_type text/plain;\n  \
-             client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n  fastcgi_temp_path {folder}/fastcgi;\n  \
-             uwsgi_temp_path {folder}/uwsgi;\n  scgi_temp_path {folder}/scgi;\n  \
-             server {{ listen 127.0.0.1:{web}; root {folder}; }}\n}}\n"
-        );
-        let config = home.file("nginx.conf", config);
-        let mut nginx = Command::new(program("usr/sbin/nginx"));
-        nginx.arg("-e").arg(format!("{folder}/nginx.log")).arg("-c").arg(&config);
-        let _nginx = Server::start(&mut nginx, web);
+        home.file("page.txt", &text);
+        let packs = "access_log off; gzip on; gzip_comp_level 9; gzip_types text/plain;";
+        let (_nginx, web) = nginx(&home, packs, "");
+        let exporter = port();
         let mut node_exporter = Command::new(program("usr/bin/prometheus-node-exporter"));
         node_exporter.args([
             "--collector.disable-defaults",

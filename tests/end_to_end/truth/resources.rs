@@ -15,14 +15,12 @@ fn watched(target: &Target, load: &str) -> String {
 
 fn binding(report: &Value) -> String {
     let binding = &report["binding_resource"];
-    let at = |name: &str| number(&binding[name]).unwrap_or(f64::NAN);
-    format!(
-        "{} {}, full at {:.0}/s, R² {:.3}",
-        binding["verdict"].as_str().unwrap_or("–"),
-        binding["name"].as_str().unwrap_or("–"),
-        at("full_at"),
-        at("r2")
-    )
+    let verdict = binding["verdict"].as_str().unwrap_or("–");
+    let (full_at, r2) = (number(&binding["full_at"]), number(&binding["r2"]));
+    let (Some(name), Some(full_at), Some(r2)) = (binding["name"].as_str(), full_at, r2) else {
+        return verdict.to_owned();
+    };
+    format!("{verdict} {name}, full at {full_at:.0}/s, R² {r2:.3}")
 }
 
 fn resource<'a>(report: &'a Value, name: &str) -> &'a Value {

@@ -11,8 +11,7 @@ use super::{Call, Reply, Transport, TransportError};
 #[derive(Debug)]
 pub struct Auto {
     fast: Fast,
-    /// Set up only where a request needs it, since that takes milliseconds.
-    rich: Option<Rich>,
+    rich: Rich,
 }
 
 /// A request compiled by the transport that sends it.
@@ -26,14 +25,9 @@ pub enum AutoRequest {
 
 impl Auto {
     /// What a plan needs.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up, for want of root certificates.
-    pub fn new(plan: &Plan) -> Result<Self, TransportError> {
-        let requests = plan.config.attacks().iter().flat_map(|attack| &attack.requests);
-        let is_rich = requests.map(|request| request.carrier).any(|carrier| carrier == Carrier::Rich);
-        let rich = if is_rich { Some(Rich::new()?) } else { None };
-        Ok(Self { fast: Fast::new(plan.connections_by(Carrier::Fast)), rich })
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        Self { fast: Fast::new(plan.connections_by(Carrier::Fast)), rich: Rich::new() }
     }
 }
 
@@ -41,9 +35,9 @@ impl Transport for Auto {
     type Prepared = AutoRequest;
 
     fn prepare(&self, request: &Request) -> Result<AutoRequest, TransportError> {
-        match (&self.rich, request.carrier) {
-            (Some(rich), Carrier::Rich) => rich.prepare(request).map(Box::new).map(AutoRequest::Rich),
-            _ => self.fast.prepare(request).map(AutoRequest::Fast),
+        match request.carrier {
+            Carrier::Fast => self.fast.prepare(request).map(AutoRequest::Fast),
+            Carrier::Rich => self.rich.prepare(request).map(Box::new).map(AutoRequest::Rich),
         }
     }
 
@@ -54,12 +48,10 @@ impl Transport for Auto {
     }
 
     async fn exchange(&self, request: &AutoRequest, call: &Call) -> Reply {
-        match (&self.rich, request) {
-            (_, AutoRequest::Fast(request)) => self.fast.exchange(request, call).await,
+        match request {
+            AutoRequest::Fast(request) => self.fast.exchange(request, call).await,
             // On the heap, so that a request by the fast one stays small.
-            (Some(rich), AutoRequest::Rich(request)) => Box::pin(rich.exchange(request, call)).await,
-            // Made by another transport; nothing to send it with.
-            (None, AutoRequest::Rich(_)) => Reply::NotSent,
+            AutoRequest::Rich(request) => Box::pin(self.rich.exchange(request, call)).await,
         }
     }
 }

@@ -1,15 +1,21 @@
 //! The transport over reqwest: everything HTTP offers, at reqwest's cost.
 //!
 //! Whatever reqwest would do behind our back is off: redirects, retries,
-//! proxies from the environment, decompression. A request goes out once, to
-//! where the config says, and its response is counted as it came.
+//! proxies from the environment, decompression, a version of HTTP that TLS happens to
+//! offer. A request goes out once, to where the config says and as it says, and its
+//! response is counted as it came.
+//!
+//! Over HTTP/2 all requests of a worker to a host share one connection, each on a
+//! stream of its own; what the target's limit on streams keeps waiting, waits in its
+//! service time. Bytes of heads are counted as HTTP/1.1 would write them, since how
+//! small HTTP/2 packs them depends on what went before.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use deathstar_statemachine::config::Request;
+use deathstar_statemachine::config::{HttpVersion, Request};
 use deathstar_statemachine::window::ErrorClass;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,12 +28,16 @@ use super::{Call, Reply, Transport, TransportError, wire};
 /// Sends requests with reqwest.
 #[derive(Debug)]
 pub struct Rich {
-    client: reqwest::Client,
+    roots: Vec<reqwest::Certificate>,
+    /// Each is made for the first request that needs it, since that takes milliseconds.
+    http1: OnceLock<reqwest::Client>,
+    http2: OnceLock<reqwest::Client>,
 }
 
-/// A request that reqwest has parsed, and its size on the wire. It may hold
-/// secrets, so it shows only its size.
+/// A request that reqwest has parsed, who sends it, and its size on the wire. It may
+/// hold secrets, so it shows only its size.
 pub struct RichRequest {
+    client: reqwest::Client,
     template: reqwest::Request,
     bytes: u64,
 }
@@ -39,34 +49,51 @@ impl fmt::Debug for RichRequest {
 }
 
 impl Rich {
-    /// A client.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up, for want of root certificates.
-    pub fn new() -> Result<Self, TransportError> {
+    /// One that trusts what the machine trusts.
+    #[must_use]
+    pub fn new() -> Self {
         Self::trusting(&[])
     }
 
-    /// One that trusts these certificates besides what the machine trusts.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
-    pub fn trusting(roots: &[CertificateDer<'static>]) -> Result<Self, TransportError> {
+    /// One that trusts these certificates besides.
+    #[must_use]
+    pub fn trusting(roots: &[CertificateDer<'static>]) -> Self {
         let roots = roots.iter().filter_map(|root| reqwest::Certificate::from_der(root).ok());
-        let client = reqwest::Client::builder()
-            .tls_certs_merge(roots)
+        Self { roots: roots.collect(), http1: OnceLock::new(), http2: OnceLock::new() }
+    }
+
+    /// What sends requests of a version.
+    fn client(&self, version: HttpVersion) -> Result<reqwest::Client, TransportError> {
+        let made = match version {
+            HttpVersion::Http1 => &self.http1,
+            HttpVersion::Http2 => &self.http2,
+        };
+        if let Some(client) = made.get() {
+            return Ok(client.clone());
+        }
+        let builder = reqwest::Client::builder()
+            .tls_certs_merge(self.roots.clone())
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .user_agent(wire::USER_AGENT)
             .tcp_nodelay(true)
-            .dns_resolver(Arc::new(SystemResolver))
-            .build()
-            .map_err(|error| TransportError {
-                what: "the HTTP client cannot start".to_owned(),
-                why: chain(&error),
-            })?;
-        Ok(Self { client })
+            .dns_resolver(Arc::new(SystemResolver));
+        let builder = match version {
+            HttpVersion::Http1 => builder.http1_only(),
+            HttpVersion::Http2 => builder.http2_prior_knowledge(),
+        };
+        let client = builder.build().map_err(|error| TransportError {
+            what: "the HTTP client cannot start".to_owned(),
+            why: chain(&error),
+        })?;
+        Ok(made.get_or_init(|| client).clone())
+    }
+}
+
+impl Default for Rich {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -85,24 +112,25 @@ impl Transport for Rich {
                 value.parse().map_err(|_| refused(format!("header {name} has a bad value")))?;
             headers.append(name, value);
         }
-        let mut builder = self.client.request(method, request.url.clone()).headers(headers);
+        let client = self.client(request.version)?;
+        let mut builder = client.request(method, request.url.clone()).headers(headers);
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         }
         // The URL may hold a secret.
         let template = builder.build().map_err(|error| refused(chain(&error.without_url())))?;
-        Ok(RichRequest { bytes: wire::bytes_of(request).len() as u64, template })
+        Ok(RichRequest { client, bytes: wire::bytes_of(request).len() as u64, template })
     }
 
     async fn exchange(&self, request: &RichRequest, call: &Call) -> Reply {
         call.mark_sent(call.given(), request.bytes);
-        timeout(call.timeout(), self.attempt(request, call)).await.unwrap_or(Reply::TimedOut)
+        timeout(call.timeout(), request.attempt(call)).await.unwrap_or(Reply::TimedOut)
     }
 }
 
-impl Rich {
-    async fn attempt(&self, request: &RichRequest, call: &Call) -> Reply {
-        let Some(request) = request.template.try_clone() else {
+impl RichRequest {
+    async fn attempt(&self, call: &Call) -> Reply {
+        let Some(request) = self.template.try_clone() else {
             // Only streamed bodies cannot be cloned, and none is built above.
             return Reply::NotSent;
         };
@@ -179,6 +207,15 @@ fn class_of(error: &reqwest::Error, in_body: bool) -> ErrorClass {
                 io::ErrorKind::UnexpectedEof if !in_body => return ErrorClass::Reset,
                 _ => {}
             }
+        }
+        if let Some(error) = layer.downcast_ref::<h2::Error>() {
+            // Of the connection below it an error shows no layer of its own.
+            let broke = error.get_io().map(io::Error::kind);
+            return match broke {
+                Some(io::ErrorKind::UnexpectedEof) if in_body => ErrorClass::Body,
+                None if !error.is_remote() => ErrorClass::Protocol,
+                _ => ErrorClass::Reset,
+            };
         }
         if let Some(error) = layer.downcast_ref::<hyper::Error>() {
             if in_body {

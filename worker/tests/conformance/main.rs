@@ -8,6 +8,7 @@
 mod connections;
 mod faults;
 mod framing;
+mod http2;
 mod laws;
 mod server;
 mod split;
@@ -112,7 +113,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        Self { fast: Fast::new(1000), rich: Rich::new().unwrap() }
+        Self { fast: Fast::new(1000), rich: Rich::new() }
     }
 
     /// What both agree on.

@@ -17,21 +17,25 @@ use crate::server::{Do, Server, settle};
 use crate::{LONG, Seen, exchange, failed, ok, on_one_thread, request};
 
 /// An authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn root(&self) -> CertificateDer<'static> {
+    pub(crate) fn root(&self) -> CertificateDer<'static> {
         self.0.der().clone()
     }
 
     /// What a server shows that the authority has certified by these names.
-    fn server(&self, names: &[&str], versions: &[&'static SupportedProtocolVersion]) -> TlsAcceptor {
+    pub(crate) fn server(
+        &self,
+        names: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsAcceptor {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
@@ -47,11 +51,11 @@ impl Authority {
 
     fn both(&self) -> (Fast, Rich) {
         let roots = vec![self.root()];
-        (Fast::trusting(1000, roots.clone()), Rich::trusting(&roots).unwrap())
+        (Fast::trusting(1000, roots.clone()), Rich::trusting(&roots))
     }
 }
 
-const ALL: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
+pub(crate) const ALL: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 fn write(text: &str) -> Do {
