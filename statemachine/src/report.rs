@@ -13,6 +13,7 @@ mod merge;
 mod resources;
 mod step;
 mod stretch;
+mod timeline;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -404,8 +405,8 @@ pub struct AttackReport {
     pub autoscaling: Option<Scaling>,
 }
 
-/// One second of an attack's timeline, or one longer window, by when requests
-/// were due.
+/// One second of an attack's timeline, by when requests were due; or more where
+/// windows are longer, or the load lasts for over two hours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
     /// Seconds from the start of the load.

@@ -45,7 +45,7 @@ fn a_run_needs_no_more_than_its_roles_grant() {
     assert_eq!(controller.len(), 1, "{listed}");
     let target = target();
     let config = format!(
-        "name: granted\nworkers: 2\nattacks: [{{ name: a, url: 'http://{}/', rate: 20/s, duration: 8s }}]\n",
+        "name: granted\nworkers: 2\nattacks:\n  - name: a\n    url: 'http://{}/'\n    rate: 20/s\n    duration: 8s\n    resources: [{{ cloudwatch: {{ namespace: Test, metric: None }}, every: 1s }}]\n",
         target.address()
     );
     // Without it nothing is made: grants are enforced.
@@ -69,6 +69,9 @@ fn a_run_needs_no_more_than_its_roles_grant() {
     cloud.submit("granted", &config);
     let report: Value = cloud.report("granted");
     assert_eq!(report["attacks"][0]["arrivals"]["completed"], 160, "{report}");
+    // It was allowed to ask.
+    let why = &report["attacks"][0]["resources"][0]["why"];
+    assert!(why.as_str().unwrap().contains("CloudWatch has no value"), "{why}");
     assert_eq!(target.counts().received, 160);
     assert_eq!(cloud.ended("granted"), "SUCCEEDED");
     cloud.is_clean();

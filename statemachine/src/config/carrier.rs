@@ -51,6 +51,14 @@ impl Serialize for HttpVersion {
 
 impl<'de> Deserialize<'de> for HttpVersion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fn version(text: &str) -> Option<HttpVersion> {
+            match text {
+                "1.1" => Some(HttpVersion::Http1),
+                "2" => Some(HttpVersion::Http2),
+                _ => None,
+            }
+        }
+
         struct Number;
 
         impl Visitor<'_> for Number {
@@ -61,20 +69,18 @@ impl<'de> Deserialize<'de> for HttpVersion {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<HttpVersion, E> {
-                match text {
-                    "1.1" => Ok(HttpVersion::Http1),
-                    "2" => Ok(HttpVersion::Http2),
-                    _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
-                }
+                version(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
             }
 
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<HttpVersion, E> {
-                self.visit_str(&number.to_string())
+                let unexpected = || E::invalid_value(Unexpected::Unsigned(number), &self);
+                version(&number.to_string()).ok_or_else(unexpected)
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<HttpVersion, E> {
                 // 2.0 is shown as 2.
-                self.visit_str(&number.to_string())
+                let unexpected = || E::invalid_value(Unexpected::Float(number), &self);
+                version(&number.to_string()).ok_or_else(unexpected)
             }
         }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 use super::bursts::{self, Bursts};
 use super::resources::{self, AtRate, Readings};
 use super::stretch::Stretch;
+use super::timeline::Timeline;
 use super::watch::Watch;
 use super::{
-    Arrivals, AttackReport, Bytes, Capacity, Column, Coverage, CurvePoint, Measured, Moment, Phase, Rates,
-    Report, Round, SCHEMA, SliceEnd, StepSeen, Stop, Times, Verdict, answers, error_ratio, judge, seconds,
+    Arrivals, AttackReport, Bytes, Capacity, Column, Coverage, CurvePoint, Measured, Phase, Rates, Report,
+    Round, SCHEMA, SliceEnd, StepSeen, Stop, Times, Verdict, answers, error_ratio, judge, seconds,
 };
 use crate::arrivals::Spacing;
 use crate::config::Request;
@@ -47,8 +48,8 @@ pub struct Merge<'a> {
     totals: Vec<Vec<Tally>>,
     /// The windows of one start, over all workers, being added up.
     now: Moments,
-    /// By attack, by window start.
-    timeline: Vec<Vec<Moment>>,
+    /// By attack.
+    timelines: Vec<Timeline>,
     /// By attack: its steps.
     steps: Vec<Vec<Stretch>>,
     /// By attack: its seconds, where it has bursts.
@@ -91,7 +92,10 @@ impl<'a> Merge<'a> {
         Self {
             searched: searched.collect(),
             now: Moments::default(),
-            timeline: vec![Vec::new(); attacks.len()],
+            timelines: vec![
+                Timeline::of(spans.iter().map(|span| span.end).max().unwrap_or(0));
+                attacks.len()
+            ],
             steps: attacks
                 .iter()
                 .zip(&spans)
@@ -184,8 +188,8 @@ impl<'a> Merge<'a> {
             if let Some(bursts) = self.bursts.get_mut(index) {
                 bursts.moment(at, &tally);
             }
-            if let Some(timeline) = self.timeline.get_mut(index) {
-                timeline.push(moment(at, &tally));
+            if let Some(timeline) = self.timelines.get_mut(index) {
+                timeline.add(at, &tally);
             }
         }
     }
@@ -200,6 +204,7 @@ impl<'a> Merge<'a> {
         phase: Phase,
     ) -> Report {
         self.flush();
+        self.timelines.iter_mut().for_each(Timeline::end);
         self.cut_short = stop.is_some() || failure.is_some() || phase != Phase::Over;
         let horizon = self.horizon(stop.is_some() || phase != Phase::Over);
         let generator = self.watch.generator();
@@ -356,7 +361,7 @@ impl<'a> Merge<'a> {
             all: measured(&attack.name, &all, scheduled, run_for),
             profile: attack.load.name().to_owned(),
             requests: attack.requests.iter().zip(&self.totals[index]).map(request).collect(),
-            timeline: self.timeline[index].clone(),
+            timeline: self.timelines[index].rows().to_vec(),
             curve,
             capacity,
             burst: bursts::worst(&bursts).cloned(),
@@ -376,7 +381,7 @@ impl<'a> Merge<'a> {
     /// What the readings of a step are held against.
     fn at_rate(&self, index: usize, span: Span, point: &CurvePoint) -> AtRate {
         let middle = seconds(span.start + (span.end - span.start) / 2);
-        let before = self.timeline[index].iter().take_while(|moment| moment.at_s < middle);
+        let before = self.timelines[index].rows().iter().take_while(|moment| moment.at_s < middle);
         let answered: u64 = before.map(|moment| moment.completed).sum();
         let offered = resources::offered(point);
         AtRate { span, offered, achieved: point.achieved, answered: answered as f64 }
@@ -451,17 +456,6 @@ fn run_for(span: Span, horizon: u64) -> u64 {
 
 fn total_of(totals: &mut [Vec<Tally>], attack: u32, request: u32) -> Option<&mut Tally> {
     totals.get_mut(attack as usize)?.get_mut(request as usize)
-}
-
-fn moment(at: u64, tally: &Tally) -> Moment {
-    Moment {
-        at_s: seconds(at),
-        scheduled: tally.scheduled,
-        completed: tally.completed,
-        errors: tally.ended() - tally.completed,
-        p50: tally.response_time.quantile_ms(0.5),
-        p99: tally.response_time.quantile_ms(0.99),
-    }
 }
 
 fn measured(name: &str, tally: &Tally, scheduled: u64, run_for: u64) -> Measured {

@@ -238,7 +238,7 @@ fn an_attack_may_choose_its_version_of_http() {
         assert_eq!(again(&read(&text)).attacks()[0].requests[0], request, "{text}");
     }
     let told = refused(&attack("url: http://h/\nhttp_version: 3"));
-    assert!(told.contains("http_version") && told.contains("expected 1.1 or 2"), "{told}");
+    assert!(told.contains("attacks[0].http_version: expected 1.1 or 2, found the number 3\n"), "{told}");
     for (fields, line, what) in [
         (
             "url: http://h/\nhttp_version: 2\nengine: fast",
