@@ -31,7 +31,8 @@ pub enum ErrorClass {
     Status,
     /// A head arrived; its body ended early or was not as announced.
     Body,
-    /// Cut off by us: the run was stopped and its grace was over.
+    /// Cut off by us: the run was stopped and its grace was over, or so much came late on
+    /// an HTTP/2 connection of what had been given up that it was closed.
     Aborted,
 }
 

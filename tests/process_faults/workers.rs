@@ -106,7 +106,7 @@ async fn a_worker_that_dies_is_lost_coverage_and_no_conclusion() {
     assert_eq!((report.coverage.workers, report.coverage.workers_lost), (2, 1));
     // One worker saw all of its 4 s; the other died within its second one.
     assert!(report.coverage.ratio >= 0.5 && report.coverage.ratio < 0.99, "{:?}", report.coverage);
-    assert!(report.reasons.join("\n").contains("1 of 2 workers died on the way"), "{:?}", report.reasons);
+    assert!(report.reasons.join("\n").contains("1 of 2 workers lost"), "{:?}", report.reasons);
     let arrivals = report.attacks[0].all.arrivals;
     assert_eq!(arrivals.scheduled, 800);
     assert!(arrivals.completed >= 400 && arrivals.lost >= 100, "{arrivals:?}");

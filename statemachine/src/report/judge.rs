@@ -146,7 +146,7 @@ fn reasons_to_doubt(report: &Report, observed: &Observed<'_>) -> Vec<String> {
     } else if report.coverage.ratio < COVERAGE {
         let why = match report.coverage.workers_lost {
             0 => "the load ended early, and nobody says why".to_owned(),
-            _ => format!("{} died on the way", workers_lost(report)),
+            _ => format!("{} lost", workers_lost(report)),
         };
         reasons.push(format!("coverage is {}: {why}", coverage_text(report)));
     }

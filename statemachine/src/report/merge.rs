@@ -93,7 +93,10 @@ impl<'a> Merge<'a> {
             searched: searched.collect(),
             now: Moments::default(),
             timelines: vec![
-                Timeline::of(spans.iter().map(|span| span.end).max().unwrap_or(0));
+                Timeline::of(
+                    spans.iter().map(|span| span.end).max().unwrap_or(0),
+                    micros(plan.pace.window),
+                );
                 attacks.len()
             ],
             steps: attacks

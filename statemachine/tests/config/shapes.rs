@@ -122,7 +122,7 @@ fn what_an_attack_asks_of_connections_and_arrivals_must_fit() {
             attack("url: http://h/\nconnections: 5\nwarm_up: 6"),
             "6 connections to warm up are more than the attack may have; the limit is 5 (connections)",
         ),
-        (attack("url: http://h/\nengine: rich\nwarm_up: 6"), "warm_up needs the fast one"),
+        (attack("url: http://h/\nengine: rich\nwarm_up: 6"), "warm_up needs the fast one, and HTTP/1.1"),
         (attack("url: http://h/\narrivals: uniform"), "\"uniform\""),
         (users.to_owned(), "arrivals needs an open load, such as constant"),
         (
@@ -253,7 +253,7 @@ fn an_attack_may_choose_its_version_of_http() {
         (
             "url: http://h/\nhttp_version: 2\nwarm_up: 4",
             7,
-            "warm_up: the rich engine opens connections only to send; warm_up needs the fast one",
+            "warm_up: the rich engine opens connections only to send; warm_up needs the fast one, and HTTP/1.1",
         ),
     ] {
         let told = refused(&attack(fields));

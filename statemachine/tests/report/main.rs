@@ -180,7 +180,7 @@ fn a_dead_worker_is_lost_and_nothing_is_promised() {
     assert_eq!(report.coverage.workers_lost, 1);
     assert_eq!(report.attacks[0].all.error_ratio, Some(0.0), "what is lost is no error");
     assert_eq!((report.slo[0].verdict, report.verdict), (Verdict::Inconclusive, Verdict::Inconclusive));
-    assert_eq!(report.reasons[0], "coverage is 14.5 of 20.0 worker-seconds: 1 of 2 workers died on the way");
+    assert_eq!(report.reasons[0], "coverage is 14.5 of 20.0 worker-seconds: 1 of 2 workers lost");
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl AwsSecrets {
 
     async fn client(&self) -> Result<&reqwest::Client, TaskError> {
         let client = || async {
-            let builder = reqwest::Client::builder().timeout(TIMEOUT).no_proxy();
+            let builder = reqwest::Client::builder().http1_only().timeout(TIMEOUT).no_proxy();
             builder.redirect(reqwest::redirect::Policy::none()).build()
         };
         self.client.get_or_try_init(client).await.map_err(|error| TaskError::Broken(error.to_string()))

@@ -118,6 +118,7 @@ impl Endpoint {
 /// Asks only where the config says.
 fn client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
+        .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .tcp_nodelay(true)

@@ -13,7 +13,7 @@ use deathstar_statemachine::window::ErrorClass;
 use deathstar_worker::transport::rich::Rich;
 use deathstar_worker::transport::{Call, Reply, Transport};
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::server::{self, Do};
 use crate::tls::{ALL, Authority};
-use crate::{LONG, exchange, failed, ok, on_one_thread, request};
+use crate::{LONG, Seen, exchange, failed, ok, on_one_thread, request};
 
 /// What the server does with a request.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +30,10 @@ enum Act {
     Answer(usize),
     /// Ends the stream, and nothing else.
     Reset(Reason),
-    /// Answers, sends some of the body, and ends the stream.
+    /// Answers, sends some of the body that it has announced, and ends the stream.
     ResetInBody(Reason),
+    /// The same, and closes the socket.
+    CloseInBody,
     /// Ends the connection, for this reason.
     GoAway(Reason),
     /// Closes the socket.
@@ -105,12 +107,21 @@ async fn serve(io: impl AsyncRead + AsyncWrite + Unpin, act: Act, seen: Rc<SeenB
     let handshake = builder.max_concurrent_streams(u32::try_from(STREAMS).unwrap()).handshake(io);
     // A client that leaves ends the connection.
     let Ok(mut connection) = handshake.await else { return };
-    while let Some(Ok((request, respond))) = connection.accept().await {
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
         let (head, body) = request.into_parts();
         seen.requests.borrow_mut().push(http::Request::from_parts(head, ()));
         match act {
             Act::GoAway(reason) => connection.abrupt_shutdown(reason),
             Act::Close => return,
+            Act::CloseInBody => {
+                some_of_a_body(&mut respond);
+                // What is sent leaves while someone asks for the next request.
+                tokio::select! {
+                    _ = connection.accept() => {}
+                    () = server::settle() => {}
+                }
+                return;
+            }
             Act::Answer(_) | Act::Reset(_) | Act::ResetInBody(_) | Act::Hold => {
                 seen.open.set(seen.open.get() + 1);
                 seen.most.set(seen.most.get().max(seen.open.get()));
@@ -141,33 +152,44 @@ async fn answer(act: Act, mut body: RecvStream, mut respond: SendResponse<Bytes>
         }
         Act::Reset(reason) => respond.send_reset(reason),
         Act::ResetInBody(reason) => {
-            let mut stream = respond.send_response(head, false).unwrap();
-            stream.send_data(Bytes::from_static(b"some"), false).unwrap();
+            let mut stream = some_of_a_body(&mut respond);
             server::settle().await;
             stream.send_reset(reason);
         }
         Act::Hold => seen.given_up.set(poll_fn(|context| respond.poll_reset(context)).await.ok()),
-        Act::GoAway(_) | Act::Close => unreachable!("the connection ends"),
+        Act::GoAway(_) | Act::Close | Act::CloseInBody => unreachable!("the connection ends"),
     }
+}
+
+/// Four bytes of a thousand.
+fn some_of_a_body(respond: &mut SendResponse<Bytes>) -> SendStream<Bytes> {
+    let head = http::Response::builder().status(201).header("content-length", 1000).body(()).unwrap();
+    let mut stream = respond.send_response(head, false).unwrap();
+    stream.send_data(Bytes::from_static(b"some"), false).unwrap();
+    stream
+}
+
+/// Sends so many requests at once, each of which may take so long.
+async fn at_once(rich: Rich, request: &Request, count: u64, timeout: impl Fn(u64) -> Duration) -> Vec<Seen> {
+    let prepared = Rc::new(rich.prepare(request).unwrap());
+    let rich = Rc::new(rich);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..count {
+        let (rich, prepared, call) = (Rc::clone(&rich), Rc::clone(&prepared), Call::new(timeout(number)));
+        tasks.spawn_local(async move {
+            let reply = rich.exchange(&prepared, &call).await;
+            Seen { reply, sent: call.bytes_sent(), received: call.bytes_received() }
+        });
+    }
+    tasks.join_all().await
 }
 
 #[test]
 fn requests_share_one_connection_and_as_many_streams_as_the_target_allows() {
     on_one_thread(async {
         let server = Http2::start(Act::Answer(70_000), None).await;
-        let rich = Rc::new(Rich::new());
-        let prepared = Rc::new(rich.prepare(&server.get()).unwrap());
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..250 {
-            let (rich, prepared) = (Rc::clone(&rich), Rc::clone(&prepared));
-            tasks.spawn_local(async move {
-                let call = Call::new(LONG);
-                let reply = rich.exchange(&prepared, &call).await;
-                (reply, call.bytes_received())
-            });
-        }
-        let all = tasks.join_all().await;
-        assert!(all.iter().all(|one| *one == (ok(201), 70_000)), "{all:?}");
+        let all = at_once(Rich::new(), &server.get(), 250, |_| LONG).await;
+        assert!(all.iter().all(|one| (one.reply, one.received) == (ok(201), 70_000)), "{all:?}");
         let seen = &server.seen;
         assert_eq!((server.requests(), seen.connections.get()), (250, 1));
         assert!((2..=STREAMS).contains(&seen.most.get()), "{} streams at once", seen.most.get());
@@ -219,10 +241,17 @@ fn what_ends_a_request_is_a_reset_and_nothing_is_sent_again() {
             server::settle().await;
             assert_eq!((server.requests(), server.seen.connections.get()), (1, 1), "{act:?}");
         }
-        let server = Http2::start(Act::ResetInBody(Reason::INTERNAL_ERROR), None).await;
-        let seen = exchange(&Rich::new(), &server.get(), LONG).await;
-        assert_eq!(seen.reply, failed(ErrorClass::Reset, Some(201)));
-        assert_eq!(server.requests(), 1);
+        for (act, class) in [
+            (Act::ResetInBody(Reason::INTERNAL_ERROR), ErrorClass::Reset),
+            // In good order, and too early all the same.
+            (Act::ResetInBody(Reason::NO_ERROR), ErrorClass::Body),
+            (Act::CloseInBody, ErrorClass::Body),
+        ] {
+            let server = Http2::start(act, None).await;
+            let seen = exchange(&Rich::new(), &server.get(), LONG).await;
+            assert_eq!(seen.reply, failed(class, Some(201)), "{act:?}");
+            assert_eq!(server.requests(), 1, "{act:?}");
+        }
     });
 }
 
@@ -255,8 +284,42 @@ fn where_nobody_listens_a_request_is_refused_and_not_sent() {
     on_one_thread(async {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let text = format!("    url: http://{address}/\n    http_version: 2\n");
-        let seen = exchange(&Rich::new(), &request(&text), LONG).await;
-        assert_eq!((seen.reply, seen.sent), (failed(ErrorClass::Refused, None), 0));
+        let refused = Seen { reply: failed(ErrorClass::Refused, None), sent: 0, received: 0 };
+        assert_eq!(at_once(Rich::new(), &request(&text), 20, |_| LONG).await, [refused; 20]);
+    });
+}
+
+/// One of them is to open the connection, and each learns what became of that.
+#[test]
+fn what_keeps_one_from_connecting_keeps_all() {
+    on_one_thread(async {
+        let stranger = Authority::new();
+        let tls = stranger.server(&["localhost"], ALL);
+        let server = server::Server::with_tls(vec![vec![Do::Hold]], Some(tls)).await;
+        let text = format!("    url: https://localhost:{}/\n    http_version: 2\n", server.address.port());
+        let distrusted = Seen { reply: failed(ErrorClass::Tls, None), sent: 0, received: 0 };
+        assert_eq!(at_once(Rich::new(), &request(&text), 20, |_| LONG).await, [distrusted; 20]);
+
+        // Nobody is let in: each waits for as long as it may, the first one, too.
+        let full = server::Full::start().await;
+        let text = format!("    url: http://{}/\n    http_version: 2\n", full.address);
+        let patience = |number| Duration::from_millis(100 + 10 * number);
+        let seen = at_once(Rich::new(), &request(&text), 20, patience).await;
+        assert!(seen.iter().all(|one| one.reply == Reply::TimedOut), "{seen:?}");
+    });
+}
+
+/// A target that ends each connection after a request: the next ones open another.
+#[test]
+fn a_connection_that_has_ended_is_opened_anew() {
+    on_one_thread(async {
+        let server = Http2::start(Act::GoAway(Reason::NO_ERROR), None).await;
+        let rich = Rich::new();
+        for _ in 0..3 {
+            assert_eq!(exchange(&rich, &server.get(), LONG).await.reply, failed(ErrorClass::Reset, None));
+            server::settle().await;
+        }
+        assert_eq!((server.requests(), server.seen.connections.get()), (3, 3));
     });
 }
 

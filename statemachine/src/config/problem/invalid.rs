@@ -200,7 +200,7 @@ pub enum Invalid {
         limit: u64,
     },
     /// The general HTTP client opens connections when it sends.
-    #[error("the rich engine opens connections only to send; warm_up needs the fast one")]
+    #[error("the rich engine opens connections only to send; warm_up needs the fast one, and HTTP/1.1")]
     WarmUpOfRich,
     /// The fast engine is HTTP/1.1 alone.
     #[error("the fast engine speaks HTTP/1.1; leave engine away, or use rich")]
