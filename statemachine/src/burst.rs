@@ -17,8 +17,8 @@
 //!
 //! At the first second after the spike that is as good as before, if so are
 //! four in five of those that begin with it, and four in five of all to the end.
-//! What is as good as before, the baseline says: [`baseline`]. A target that is not may
-//! still be on its way: [`trend`].
+//! What is as good as before, the baseline says (`burst/baseline.rs`). A target that is not
+//! may still be on its way (`burst/trend.rs`).
 
 mod baseline;
 mod trend;

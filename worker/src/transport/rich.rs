@@ -6,7 +6,7 @@
 //! response is counted as it came.
 //!
 //! Over HTTP/2 all requests of a worker to a host share one connection, each on a
-//! stream of its own, which the first one opens for all ([`gate`]); what the target's limit
+//! stream of its own, which the first one opens for all (`rich/gate.rs`); what the target's limit
 //! on streams keeps waiting, waits in its service time. Bytes of heads are counted as HTTP/1.1 would write them, since how
 //! small HTTP/2 packs them depends on what went before.
 
