@@ -51,7 +51,7 @@ pub struct Binding {
 /// Steps in which a resource is full (98 % of its capacity) show that it is, and
 /// are left out of its line: it cannot grow any more, though the load may. When
 /// the others make no line, the lowest rate at which it was full counts. Steps that
-/// are overloaded ([`KEPT_UP`]) say how full it becomes, and are left out likewise.
+/// are overloaded ([`KEPT_UP`](super::KEPT_UP)) say how full it becomes, and are left out likewise.
 ///
 /// None binds only where that is known of each: one that grows, and is full nobody
 /// knows when, may be what binds, and so may one that was not read.
