@@ -173,7 +173,7 @@ mod tests {
         let observation = |&(achieved, value): &(f64, f64)| {
             answered += achieved * 30.0;
             let answered = answered - achieved * 15.0;
-            Observation { offered: achieved, achieved, answered, value, samples: 30 }
+            Observation { offered: achieved, achieved, failed: 0.0, answered, value, samples: 30 }
         };
         let observations = points.iter().map(observation).collect();
         Resource { name: name.to_owned(), metric: Some(name.to_owned()), capacity, observations }
@@ -371,8 +371,10 @@ mod tests {
     #[test]
     fn an_overloaded_step_does_not_bend_a_line() {
         let mut cpu = resource("cpu", Some(100.0), &along(|rate| 2.0 + 0.06 * rate));
-        let step =
-            |offered, achieved, value| Observation { offered, achieved, answered: 1e6, value, samples: 30 };
+        let step = |offered, achieved, value| {
+            let (failed, answered, samples) = (0.0, 1e6, 30);
+            Observation { offered, achieved, failed, answered, value, samples }
+        };
         // Asked for more and more, it answers less and less, at 97 %.
         cpu.observations.extend([step(2000.0, 1200.0, 97.0), step(3000.0, 600.0, 97.0)]);
         let binding = bottleneck(std::slice::from_ref(&cpu));
@@ -385,6 +387,23 @@ mod tests {
         collapsed.observations.extend([step(2000.0, 1200.0, 99.0), step(3000.0, 30.0, 100.0)]);
         let binding = bottleneck(&[collapsed]);
         assert_eq!((binding.verdict, binding.full_at), (Bottleneck::Binds, Some(1200.0)));
+    }
+
+    #[test]
+    fn a_step_that_refuses_at_once_does_not_bend_a_line() {
+        // Of 256, twelve and half a one per request and second: full at 488/s. Of 600/s,
+        // a fifth finds none and is refused, which is an answer, too.
+        let steps = [50.0, 100.0, 200.0, 300.0, 400.0].map(|rate| (rate, 12.0 + 0.5 * rate));
+        let mut files = resource("descriptors", Some(256.0), &steps);
+        let (achieved, answered, samples) = (598.0, 1e6, 30);
+        let refuses = Observation { offered: 600.0, achieved, failed: 0.22, answered, value: 248.0, samples };
+        files.observations.push(refuses);
+        let binding = bottleneck(std::slice::from_ref(&files));
+        assert_eq!((binding.verdict, binding.line.unwrap().points), (Bottleneck::Binds, 5));
+        assert!((binding.full_at.unwrap() - 488.0).abs() < 1e-6, "{binding:?}");
+        // Where a fifth fails at any rate, that is how it is.
+        files.observations.iter_mut().for_each(|of| of.failed = 0.22);
+        assert_eq!(bottleneck(&[files]).line.unwrap().points, 6);
     }
 
     #[test]

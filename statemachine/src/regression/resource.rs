@@ -37,6 +37,10 @@ const FULL: f64 = 0.98;
 /// overloaded: what a resource does there is not what that answered rate takes.
 pub const KEPT_UP: f64 = 0.95;
 
+/// A step of whose requests so many more failed than of the one with the fewest, as a
+/// ratio, is overloaded likewise: what is refused at once takes little of anything.
+const FAILED_MORE: f64 = 0.05;
+
 /// A later step that is at this ratio of an earlier one's rate, or below, tells what
 /// grows with the rate from what grows with time.
 const LOWER: f64 = 0.9;
@@ -52,6 +56,9 @@ pub struct Observation {
     pub offered: f64,
     /// Requests answered per second.
     pub achieved: f64,
+    /// Requests that failed ÷ requests due, 0–1.
+    #[serde(default)]
+    pub failed: f64,
     /// Requests answered since the load began, at the middle of the step.
     #[serde(default)]
     pub answered: f64,
@@ -62,9 +69,10 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Whether enough of what was asked was answered in time.
-    fn kept_up(&self) -> bool {
-        self.achieved >= KEPT_UP * self.offered
+    /// Whether enough of what was asked was answered in time, and as well as in the step
+    /// where the fewest failed.
+    fn kept_up(&self, fewest_failed: f64) -> bool {
+        self.achieved >= KEPT_UP * self.offered && self.failed <= fewest_failed + FAILED_MORE
     }
 }
 
@@ -134,7 +142,12 @@ pub(super) fn trend(resource: &Resource) -> Trend {
     let is_full = |observation: &Observation| capacity.is_some_and(|full| observation.value >= FULL * full);
     let (full, below): (Vec<&Observation>, Vec<&Observation>) =
         seen.iter().copied().partition(|observation| is_full(observation));
-    let growing: Vec<&Observation> = below.into_iter().filter(|of| of.kept_up()).collect();
+    let fewest_failed = seen.iter().map(|of| of.failed).min_by(f64::total_cmp).unwrap_or(0.0);
+    let kept_up = |of: &&Observation| of.kept_up(fewest_failed);
+    let growing: Vec<&Observation> = below.into_iter().filter(kept_up).collect();
+    // Of steps that were overloaded the highest counts: what is full may answer less and less.
+    let (full, overloaded): (Vec<&Observation>, Vec<&Observation>) = full.into_iter().partition(kept_up);
+    let full_at = lowest(&full).or(overloaded.iter().map(|of| of.achieved).max_by(f64::total_cmp));
     let points: Vec<(f64, f64)> =
         growing.iter().map(|observation| (observation.achieved, observation.value)).collect();
     let reached = seen.iter().map(|observation| observation.achieved).fold(0.0, f64::max);
@@ -152,7 +165,7 @@ pub(super) fn trend(resource: &Resource) -> Trend {
         Ok(found) => found,
         Err(reason) => {
             trend.reason = Some(reason);
-            return seen_full(trend, &full, &growing);
+            return seen_full(trend, full_at, &growing);
         }
     };
     trend.line = Some(line);
@@ -188,7 +201,7 @@ pub(super) fn trend(resource: &Resource) -> Trend {
             Some(capacity) => trend.full_at = line.reaches(capacity),
         }
     }
-    if trend.full_at.is_none() { seen_full(trend, &full, &growing) } else { trend }
+    if trend.full_at.is_none() { seen_full(trend, full_at, &growing) } else { trend }
 }
 
 /// Whether the requests served so far explain a resource better than their rate does,
@@ -205,20 +218,20 @@ fn accumulates(steps: &[&Observation], against_rate: &Line) -> bool {
     Line::fit(&so_far).is_some_and(|line| line.slope > 0.0 && line.r2 >= MIN_R2 && line.r2 > against_rate.r2)
 }
 
-/// Takes the lowest rate at which a resource was full for the one at which it
-/// is, if at a lower one it was not: what is always full is not filled by load. Of steps
-/// that were overloaded it is the highest: what is full may answer less and less.
-fn seen_full(trend: Trend, full: &[&Observation], growing: &[&Observation]) -> Trend {
-    let lowest = |steps: &[&Observation]| steps.iter().map(|step| step.achieved).min_by(f64::total_cmp);
-    let (kept_up, overloaded): (Vec<&Observation>, Vec<&Observation>) =
-        full.iter().copied().partition(|step| step.kept_up());
-    let most = overloaded.iter().map(|step| step.achieved).max_by(f64::total_cmp);
-    match (lowest(growing), lowest(&kept_up).or(most)) {
+/// Takes the rate at which a resource was seen full for the one at which it is, if at a
+/// lower one it was not: what is always full is not filled by load.
+fn seen_full(trend: Trend, full_at: Option<f64>, growing: &[&Observation]) -> Trend {
+    match (lowest(growing), full_at) {
         (Some(below), Some(full)) if below < full => {
             Trend { verdict: Effect::Grows, full_at: Some(full), ..trend }
         }
         _ => trend,
     }
+}
+
+/// The lowest rate of steps.
+fn lowest(steps: &[&Observation]) -> Option<f64> {
+    steps.iter().map(|step| step.achieved).min_by(f64::total_cmp)
 }
 
 /// The line through the steps that count, and how many requests per second they

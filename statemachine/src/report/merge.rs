@@ -387,7 +387,8 @@ impl<'a> Merge<'a> {
         let before = self.timelines[index].rows().iter().take_while(|moment| moment.at_s < middle);
         let answered: u64 = before.map(|moment| moment.completed).sum();
         let offered = resources::offered(point);
-        AtRate { span, offered, achieved: point.achieved, answered: answered as f64 }
+        let failed = point.error_ratio.unwrap_or(0.0);
+        AtRate { span, offered, achieved: point.achieved, failed, answered: answered as f64 }
     }
 
     /// A stretch in which an attack's load stayed the same: of a search, the hold that

@@ -100,6 +100,8 @@ pub(super) struct AtRate {
     pub(super) offered: f64,
     /// Requests answered in it, per second.
     pub(super) achieved: f64,
+    /// Requests of it that failed, 0–1.
+    pub(super) failed: f64,
     /// Requests answered from the start of the load to the middle of it.
     pub(super) answered: f64,
 }
@@ -254,6 +256,7 @@ impl Values {
             Observation {
                 offered: rate.offered,
                 achieved: rate.achieved,
+                failed: rate.failed,
                 answered: rate.answered,
                 value: if within.is_empty() { 0.0 } else { sum / within.len() as f64 },
                 samples: u32::try_from(within.len()).unwrap_or(u32::MAX),
