@@ -11,6 +11,7 @@ mod carrier;
 mod check;
 mod header;
 mod json;
+mod multipart;
 pub mod problem;
 pub mod raw;
 mod read;
@@ -32,7 +33,7 @@ use crate::scaling::Demand;
 use crate::search::Search;
 use crate::secret::{Reference, Values};
 use crate::slo::{Rule, StopIf};
-pub use carrier::{Carrier, Engine, HttpVersion};
+pub use carrier::{Carrier, Engine, Http, HttpVersion};
 pub use problem::{ConfigError, Problems, ShapeError};
 pub use raw::RawConfig;
 pub use schema::schema;
@@ -52,6 +53,11 @@ pub const MAX_RULES: usize = 100;
 pub const MAX_STEPS: usize = 1000;
 /// How many peaks a burst may have.
 pub const MAX_BURSTS: u64 = 1000;
+/// How many parts a body of several may have.
+pub const MAX_PARTS: usize = 100;
+/// How many redirects may be followed for a request: as many as browsers follow. See
+/// <https://fetch.spec.whatwg.org/#http-redirect-fetch>.
+pub const MAX_REDIRECTS: u32 = 20;
 /// How many connections an attack may have, over all workers.
 pub const MAX_CONNECTIONS: u64 = 1_000_000;
 /// How many virtual users an attack may have.
@@ -145,6 +151,15 @@ pub struct Attack {
     pub autoscaling: Option<Demand>,
 }
 
+impl Attack {
+    /// How many requests one that is due may become, with all redirects that are
+    /// followed: 1 or more.
+    #[must_use]
+    pub fn requests_each(&self) -> u32 {
+        1 + self.requests.iter().map(|request| request.http.redirects).max().unwrap_or_default()
+    }
+}
+
 /// One kind of request of an attack. References in its URL, its headers and its
 /// body show as they are written until [`Config::with_values`] replaces them; its
 /// debug output says where it goes, and neither of these.
@@ -164,15 +179,15 @@ pub struct Request {
     pub body: Vec<u8>,
     /// The status that counts as success; without it any status below 400.
     pub expect_status: Option<u16>,
-    /// The version of HTTP that it is sent with.
-    pub version: HttpVersion,
+    /// What is done with it beside sending it.
+    pub http: Http,
     /// Which transport sends it.
     pub carrier: Carrier,
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, weight, method, url, headers, body, expect_status, version, carrier } = self;
+        let Self { name, weight, method, url, headers, body, expect_status, http, carrier } = self;
         let headers: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Request")
             .field("name", name)
@@ -182,7 +197,7 @@ impl fmt::Debug for Request {
             .field("headers", &headers)
             .field("body_len", &body.len())
             .field("expect_status", expect_status)
-            .field("version", version)
+            .field("http", http)
             .field("carrier", carrier)
             .finish()
     }
@@ -347,9 +362,8 @@ impl RawConfig {
     /// The files that requests name as their bodies, in the order written.
     pub fn body_files(&self) -> impl Iterator<Item = &str> {
         self.attacks.iter().flat_map(|attack| {
-            let own = attack.body_file.iter();
-            own.chain(attack.requests.iter().flatten().filter_map(|request| request.body_file.as_ref()))
-                .map(String::as_str)
+            let own = attack.raw_body().files();
+            own.chain(attack.requests.iter().flatten().flat_map(|request| request.raw_body().files()))
         })
     }
 

@@ -109,7 +109,7 @@ mod tests {
             headers: vec![],
             body: vec![],
             expect_status: None,
-            version: crate::config::HttpVersion::Http1,
+            http: crate::config::Http::default(),
             carrier: crate::config::Carrier::Fast,
         };
         weights.iter().enumerate().map(request).collect()

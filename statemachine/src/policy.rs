@@ -56,18 +56,21 @@ pub enum Refusal {
     },
     /// Too much at once.
     #[error(
-        "{rate}/s at the peak of the load; this installation allows {limit}/s (deathstar deploy --max-rate)"
+        "{rate}/s at the peak of the load{}; this installation allows {limit}/s (deathstar deploy --max-rate)",
+        if *redirects { ", redirects included" } else { "" }
     )]
     Rate {
         /// Requests per second.
         rate: f64,
+        /// Whether some of them may be those to which others were redirected.
+        redirects: bool,
         /// The most there may be.
         limit: f64,
     },
     /// Virtual users who may send too much.
     #[error(
-        "attack {attack:?} may send {rate}/s, with {users} users and {}; this installation allows {limit}/s (deathstar deploy --max-rate), which a think time of {} on average keeps to",
-        thought(*think), display_duration(*enough)
+        "attack {attack:?} may send {rate}/s, with {users} users and {}{}; this installation allows {limit}/s (deathstar deploy --max-rate), which a think time of {} on average keeps to",
+        thought(*think), redirected(*redirects), display_duration(*enough)
     )]
     Users {
         /// The attack.
@@ -76,6 +79,8 @@ pub enum Refusal {
         users: u32,
         /// How long they think, on average; may be zero.
         think: Duration,
+        /// How many redirects are followed for each request.
+        redirects: u32,
         /// Requests per second, when the target answers at once.
         rate: f64,
         /// The most there may be.
@@ -136,9 +141,11 @@ impl Policy {
         let mut refusals = Vec::new();
         let mut hosts: Vec<Host> = Vec::new();
         for request in plan.config.attacks().iter().flat_map(|attack| &attack.requests) {
-            let host = Host::of(&request.url);
-            if !hosts.contains(&host) {
-                hosts.push(host);
+            // What goes through a proxy is a load of the proxy, too.
+            for host in request.http.proxy.iter().chain([&request.url]).map(Host::of) {
+                if !hosts.contains(&host) {
+                    hosts.push(host);
+                }
             }
         }
         if let Some(allow) = &self.allow {
@@ -187,28 +194,33 @@ fn over_rate(plan: &Plan, limit: f64) -> Vec<Refusal> {
                 attack: attack.name.clone(),
                 users: count.get(),
                 think: mean_think(attack),
+                redirects: attack.requests_each() - 1,
                 rate,
                 limit,
-                enough: enough_think(count.get(), limit),
+                enough: enough_think(u64::from(count.get()) * u64::from(attack.requests_each()), limit),
             }),
             (_, rate) => others.push(rate),
         }
     }
+    let redirects = plan.config.attacks().iter().any(|attack| attack.requests_each() > 1);
     let others = others.into_iter();
     let rate = if plan.config.order() == Order::Sequence { others.fold(0.0, f64::max) } else { others.sum() };
     if rate > limit {
-        refusals.push(Refusal::Rate { rate, limit });
+        refusals.push(Refusal::Rate { rate, redirects, limit });
     }
     refusals
 }
 
-/// The most requests per second of an attack. How fast virtual users are is the target's
+/// The most requests per second of an attack, with those that redirects lead to. How fast virtual users are is the target's
 /// affair; one that answers at once leaves them their think time, and without any only
 /// what workers can do bounds them. In tenths, rounded up.
 fn peak_rate(plan: &Plan, attack: &Attack) -> f64 {
-    let Load::Users { count, .. } = &attack.load else { return attack.load.peak_rate().as_per_second() };
+    let each = f64::from(attack.requests_each());
+    let Load::Users { count, .. } = &attack.load else {
+        return attack.load.peak_rate().as_per_second() * each;
+    };
     // Infinite without a think time.
-    let thinking = f64::from(count.get()) / mean_think(attack).as_secs_f64();
+    let thinking = f64::from(count.get()) * each / mean_think(attack).as_secs_f64();
     let rate = thinking.min(f64::from(plan.workers.get()) * MOST_OF_A_WORKER);
     (rate * 10.0).ceil() / 10.0
 }
@@ -218,10 +230,10 @@ fn mean_think(attack: &Attack) -> Duration {
     (attack.think.min + attack.think.max) / 2
 }
 
-/// How long so many users must think on average to send no more than `limit` requests
-/// per second; in whole milliseconds.
-fn enough_think(users: u32, limit: f64) -> Duration {
-    let ms = (f64::from(users) / limit * 1000.0).ceil();
+/// How long users who send so many requests at a time must think on average to send no
+/// more than `limit` per second; in whole milliseconds.
+fn enough_think(requests: u64, limit: f64) -> Duration {
+    let ms = (requests as f64 / limit * 1000.0).ceil();
     Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::MAX)
 }
 
@@ -230,6 +242,14 @@ fn thought(think: Duration) -> String {
         "no think time".to_owned()
     } else {
         format!("{} of think time", display_duration(think))
+    }
+}
+
+fn redirected(redirects: u32) -> String {
+    match redirects {
+        0 => String::new(),
+        1 => " and a redirect each".to_owned(),
+        many => format!(" and {many} redirects each"),
     }
 }
 

@@ -38,7 +38,7 @@ use crate::regression::Binding;
 use crate::scaling::Scaling;
 use crate::search::{Outcome, Purpose, Step, Tried};
 use crate::units::duration_text;
-use crate::window::{Series, Tally};
+use crate::window::{self, Series, Tally};
 
 /// The version of the report's shape.
 pub const SCHEMA: u32 = 1;
@@ -364,6 +364,10 @@ pub struct Measured {
     pub error_ratio: Option<f64>,
     /// Failed requests by class.
     pub errors: BTreeMap<String, u64>,
+    /// Requests that were sent because an answer led on to them; the target sees them
+    /// beside those in `arrivals`.
+    #[serde(default, skip_serializing_if = "window::is_zero")]
+    pub redirects: u64,
     /// On the wire.
     pub bytes: Bytes,
 }

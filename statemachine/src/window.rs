@@ -31,6 +31,8 @@ pub enum ErrorClass {
     Status,
     /// A head arrived; its body ended early or was not as announced.
     Body,
+    /// A redirect that was not followed: to another origin, to nothing, or one too many.
+    Redirect,
     /// Cut off by us: the run was stopped and its grace was over, or so much came late on
     /// an HTTP/2 connection of what had been given up that it was closed.
     Aborted,
@@ -48,6 +50,7 @@ impl ErrorClass {
             Self::Protocol => "protocol",
             Self::Status => "status",
             Self::Body => "body",
+            Self::Redirect => "redirect",
             Self::Aborted => "aborted",
         }
     }
@@ -130,6 +133,10 @@ pub struct Tally {
     /// what the target served meanwhile. In windows only.
     #[serde(default)]
     pub answered: u64,
+    /// Requests sent because an answer led on to them: beside those that were due, and
+    /// part of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redirects: u64,
     /// Bytes of requests sent, heads and bodies, before encryption.
     pub bytes_sent: u64,
     /// Bytes of response bodies received.
@@ -171,6 +178,7 @@ impl Tally {
             status_codes: BTreeMap::new(),
             in_time: 0,
             answered: 0,
+            redirects: 0,
             bytes_sent: 0,
             bytes_received: 0,
             response_time: empty.clone(),
@@ -244,6 +252,7 @@ impl Tally {
         }
         self.in_time += other.in_time;
         self.answered += other.answered;
+        self.redirects += other.redirects;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.response_time.add(&other.response_time);
@@ -252,6 +261,11 @@ impl Tally {
         self.connect_time.add(&other.connect_time);
         self.tls_time.add(&other.tls_time);
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+pub(crate) const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A tally with the request it belongs to, by position in the config.

@@ -66,3 +66,38 @@ fn attacks_side_by_side_are_allowed_what_they_make_together() {
         "{said:?}"
     );
 }
+
+#[test]
+fn redirects_count_as_the_requests_that_they_are() {
+    let open = "rate: 60/s, duration: 5s, redirects: 2";
+    assert!(refused(180, "", &[open]).is_empty());
+    assert_eq!(
+        refused(179, "", &[open]),
+        [
+            "180/s at the peak of the load, redirects included; this installation allows 179/s (deathstar deploy --max-rate)"
+        ]
+    );
+    let users = "think: 1s, load: { users: { count: 50, for: 5s } }, redirects: 1";
+    assert!(refused(100, "", &[users]).is_empty());
+    assert_eq!(
+        refused(80, "", &[users]),
+        [
+            "attack \"a0\" may send 100/s, with 50 users and 1s of think time and a redirect each; this installation allows 80/s (deathstar deploy --max-rate), which a think time of 1.25s on average keeps to"
+        ]
+    );
+}
+
+#[test]
+fn a_proxy_must_be_allowed_as_its_target_must() {
+    let text = "name: t\nattacks: [{ name: a, url: 'https://shop.example/', rate: 1/s, duration: 1s, proxy: 'http://10.0.0.9:3128' }]\n";
+    let plan = common::plan_of(text, 600);
+    let refused = |allow: &[&str]| -> Vec<String> {
+        let allow = allow.iter().map(|host| host.parse().unwrap()).collect();
+        let policy = Policy { allow: Some(allow), ..Policy::unrestricted() };
+        policy.refusals(&plan, 0.0).iter().map(Refusal::to_string).collect()
+    };
+    assert!(refused(&["shop.example", "10.0.0.9:3128"]).is_empty());
+    let [told] = &refused(&["shop.example"])[..] else { panic!("one refusal") };
+    assert!(told.starts_with("10.0.0.9:3128 is not on the list"), "{told}");
+    assert_eq!(refused(&["10.0.0.9"]).len(), 1);
+}

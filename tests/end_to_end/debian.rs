@@ -39,8 +39,9 @@ impl Drop for Server {
     }
 }
 
-/// nginx that serves the files of a home, and the port where it does; `listen` says how.
-pub(crate) fn nginx(home: &Home, http: &str, listen: &str) -> (Server, u16) {
+/// nginx that serves the files of a home, and the port where it does; `listen` says how,
+/// and `http` and `server` what else it does.
+pub(crate) fn nginx(home: &Home, http: &str, listen: &str, server: &str) -> (Server, u16) {
     let config = home.file("nginx.conf", "");
     let folder = config.parent().unwrap().display();
     let port = port();
@@ -48,7 +49,7 @@ pub(crate) fn nginx(home: &Home, http: &str, listen: &str) -> (Server, u16) {
         "daemon off;\nworker_processes auto;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\nevents {{}}\n\
          http {{\n  client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n  \
          fastcgi_temp_path {folder}/fastcgi;\n  uwsgi_temp_path {folder}/uwsgi;\n  scgi_temp_path {folder}/scgi;\n  \
-         default_type text/plain;\n  {http}\n  server {{ listen 127.0.0.1:{port} {listen}; root {folder}; }}\n}}\n"
+         default_type text/plain;\n  {http}\n  server {{ listen 127.0.0.1:{port} {listen}; root {folder}; {server} }}\n}}\n"
     );
     let config = home.file("nginx.conf", text);
     let mut nginx = Command::new(program("usr/sbin/nginx"));

@@ -20,6 +20,7 @@ mod server;
 
 mod bad_input;
 mod exactness;
+mod http;
 mod misbehaving_targets;
 mod profiles;
 mod requests;

@@ -234,7 +234,7 @@ fn large_bodies_cost_no_memory() {
 }
 
 #[test]
-fn a_redirect_is_counted_and_not_followed() {
+fn a_redirect_is_an_answer_unless_one_asks_to_follow_it() {
     let elsewhere = Server::good();
     let location = elsewhere.url();
     let server = Server::start(move |_, stream| {

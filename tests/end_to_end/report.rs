@@ -126,7 +126,7 @@ fn check(measured: &Value) {
     assert_eq!(scheduled, completed + failed + timed_out + dropped + lost, "{measured:#}");
     let errors = counts(&measured["errors"]);
     assert_eq!(errors.values().sum::<u64>(), failed, "every failure has a class: {measured:#}");
-    let classes = ["dns", "refused", "reset", "tls", "protocol", "status", "body", "aborted"];
+    let classes = ["dns", "refused", "reset", "tls", "protocol", "status", "body", "redirect", "aborted"];
     assert!(errors.keys().all(|class| classes.contains(&class.as_str())), "{errors:?}");
     let statuses = counts(&measured["status_codes"]);
     let answered = statuses.values().sum::<u64>();

@@ -48,6 +48,7 @@ fn requests_over_http2_are_sent_by_the_engine_that_speaks_it() {
             log.display()
         ),
         "http2",
+        "",
     );
     let config = format!(
         "name: two\nattacks:\n  - name: x\n    rate: 200/s\n    duration: 1s\n    url: http://127.0.0.1:{port}/page.txt\n    http_version: 2\n    connections: 4\nslo: [errors < 0.1%]\n"

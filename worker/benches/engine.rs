@@ -40,7 +40,7 @@ fn record(recorder: &mut Recorder, n: u64) {
         unsent: false,
         connect: None,
         tls: None,
-        traffic: Traffic { sent: 60, received: 30 },
+        traffic: Traffic { sent: 60, received: 30, redirects: 0 },
     };
     recorder.ended(slot, &ended);
 }

@@ -33,7 +33,7 @@ use crate::pacer::Pacer;
 use crate::probe::{Client, Watch};
 use crate::recorder::{Checkpoint, Ended, Recorder, Slot, Traffic, Versions};
 use crate::stop_rule::StopRule;
-use crate::transport::{Call, Reply, Transport, TransportError};
+use crate::transport::{Call, Jar, Reply, Transport, TransportError};
 
 /// How long what is in flight may still take once the run is stopped. With the
 /// second between two looks at the stop flag, a stop takes 2 s at most.
@@ -268,7 +268,7 @@ impl<T: Transport + 'static> Engine<T> {
         let own = Rc::new(Sender::default());
         let mut next = Some(first);
         while let Some(slot) = next {
-            Rc::clone(&self).send(slot).await;
+            Rc::clone(&self).send(slot, None).await;
             next = if idle.put(&own) { own.next().await } else { None };
         }
     }
@@ -326,6 +326,8 @@ impl<T: Transport + 'static> Engine<T> {
         let mix = Mix::new(&attack_config.requests, seed);
         let mut pauses = SplitMix64(seed ^ SplitMix64(u64::from(user)).next() ^ self.slice.start);
         let begins = span.start + user_start(user, count, ramp);
+        let has_cookies = attack_config.requests.iter().any(|request| request.http.cookies);
+        let jar = has_cookies.then(Rc::<Jar>::default);
         let mut start = Duration::from_micros(begins.max(self.slice.start));
         if begins < self.slice.start {
             // The slice before left it somewhere in a pause. Else all users would come
@@ -348,7 +350,7 @@ impl<T: Transport + 'static> Engine<T> {
             }
             let slot = Slot { attack, request: mix.pick(u64::from(user) + 1, n), intended };
             self.recorder.borrow_mut().scheduled(slot);
-            let done = Rc::clone(&self).send(slot).await;
+            let done = Rc::clone(&self).send(slot, jar.clone()).await;
             pace.now = Some(done);
             intended = done + pause(&mut pauses, attack_config.think);
         }
@@ -369,11 +371,11 @@ impl<T: Transport + 'static> Engine<T> {
 
     /// Sends one request and counts how it ended, whatever becomes of the future;
     /// returns when it was known to have ended.
-    fn send(self: Rc<Self>, slot: Slot) -> impl Future<Output = Duration> {
+    fn send(self: Rc<Self>, slot: Slot, jar: Option<Rc<Jar>>) -> impl Future<Output = Duration> {
         let timeout = self.plan.config.attacks()[slot.attack].timeout;
         let pacing_lag = Cell::new(Duration::ZERO);
         let mut under_way =
-            UnderWay { engine: self, slot, call: Call::new(timeout), pacing_lag, ended: false };
+            UnderWay { engine: self, slot, call: Call::new(timeout).of(jar), pacing_lag, ended: false };
         async move {
             let end = under_way.exchange().await;
             let done = under_way.engine.clock.now();
@@ -405,7 +407,8 @@ impl<T: Transport + 'static> Engine<T> {
             End::Unconnected | End::CutOff => Outcome::Failed { class: ErrorClass::Aborted, status: None },
         };
         let timing = Timing { intended: slot.intended, sent, done };
-        let traffic = Traffic { sent: call.bytes_sent(), received: call.bytes_received() };
+        let traffic =
+            Traffic { sent: call.bytes_sent(), received: call.bytes_received(), redirects: call.redirects() };
         let (connect, tls) = (call.connect(), call.tls());
         self.end(slot, &Ended { outcome, timing, pacing_lag, unsent: false, connect, tls, traffic });
     }

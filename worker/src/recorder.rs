@@ -82,17 +82,19 @@ pub struct Ended {
     pub connect: Option<Duration>,
     /// and how long TLS took on that.
     pub tls: Option<Duration>,
-    /// Its bytes.
+    /// Its traffic.
     pub traffic: Traffic,
 }
 
-/// Bytes of one request.
+/// What went to the target and back for one request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traffic {
-    /// Of the request.
+    /// Bytes of the request, and of those that redirects led to.
     pub sent: u64,
-    /// Of the response's body.
+    /// Bytes of the responses' bodies.
     pub received: u64,
+    /// How many requests redirects led to.
+    pub redirects: u32,
 }
 
 impl Recorder {
@@ -133,6 +135,7 @@ impl Recorder {
         let count = |tally: &mut Tally| {
             tally.record(*outcome, timing, in_time);
             tally.opened(ended.connect, ended.tls);
+            tally.redirects += u64::from(traffic.redirects);
             tally.bytes_sent += traffic.sent;
             tally.bytes_received += traffic.received;
         };

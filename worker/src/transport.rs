@@ -5,12 +5,14 @@
 //! engine owns all of that, so every transport yields the same numbers.
 
 pub mod auto;
+mod cookies;
 pub mod fast;
 pub mod rich;
 mod wire;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use deathstar_statemachine::config::Request;
@@ -19,17 +21,22 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::clock;
+pub use cookies::Jar;
 
 /// What is known of a request under way. It outlives the exchange, so that a
 /// request that is cut off still says what it did.
 #[derive(Debug)]
 pub struct Call {
     timeout: Duration,
+    jar: Option<Rc<Jar>>,
     given: Cell<Option<Instant>>,
     sent: Cell<Option<Instant>>,
     connect: Cell<Option<Duration>>,
     tls: Cell<Option<Duration>>,
+    redirects: Cell<u32>,
     bytes_sent: Cell<u64>,
+    /// Those of the last request alone, which may be one that a redirect led to.
+    bytes_last: Cell<u64>,
     bytes_received: Cell<u64>,
 }
 
@@ -39,13 +46,29 @@ impl Call {
     pub const fn new(timeout: Duration) -> Self {
         Self {
             timeout,
+            jar: None,
             given: Cell::new(None),
             sent: Cell::new(None),
             connect: Cell::new(None),
             tls: Cell::new(None),
+            redirects: Cell::new(0),
             bytes_sent: Cell::new(0),
+            bytes_last: Cell::new(0),
             bytes_received: Cell::new(0),
         }
+    }
+
+    /// The same of a caller who has cookies; without it, of a caller of its own.
+    #[must_use]
+    pub fn of(mut self, jar: Option<Rc<Jar>>) -> Self {
+        self.jar = jar;
+        self
+    }
+
+    /// The cookies of its caller.
+    #[must_use]
+    pub fn jar(&self) -> Option<&Jar> {
+        self.jar.as_deref()
     }
 
     /// How long it may take.
@@ -75,11 +98,21 @@ impl Call {
     pub fn mark_sent(&self, now: Instant, bytes: u64) {
         self.sent.set(Some(now));
         self.bytes_sent.set(bytes);
+        self.bytes_last.set(bytes);
     }
 
-    /// Notes that no connection came about, so nothing of the request left.
+    /// Notes that another request of so many bytes is handed to a connection, since the
+    /// answer to the last one led on to it.
+    pub fn mark_redirected(&self, bytes: u64) {
+        self.redirects.set(self.redirects.get() + 1);
+        self.bytes_sent.set(self.bytes_sent.get() + bytes);
+        self.bytes_last.set(bytes);
+    }
+
+    /// Notes that no connection came about, so nothing of the last request left.
     pub fn mark_unwritten(&self) {
-        self.bytes_sent.set(0);
+        self.redirects.set(self.redirects.get().saturating_sub(1));
+        self.bytes_sent.set(self.bytes_sent.get() - self.bytes_last.take());
     }
 
     /// Notes how long the connection took to open that had to be opened for this
@@ -118,13 +151,19 @@ impl Call {
         self.tls.get()
     }
 
-    /// Bytes of the request, head and body.
+    /// How many requests redirects led to.
+    #[must_use]
+    pub const fn redirects(&self) -> u32 {
+        self.redirects.get()
+    }
+
+    /// Bytes of the request, head and body, and of those that redirects led to.
     #[must_use]
     pub const fn bytes_sent(&self) -> u64 {
         self.bytes_sent.get()
     }
 
-    /// Bytes of the response's body so far.
+    /// Bytes of bodies of responses so far.
     #[must_use]
     pub const fn bytes_received(&self) -> u64 {
         self.bytes_received.get()

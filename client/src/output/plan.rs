@@ -57,8 +57,14 @@ struct AttackSummary {
     warm_up: u32,
     /// What sends the requests; more than one where the requests differ.
     engines: Vec<&'static str>,
+    /// What takes the rich one, where it is taken for that.
+    engine_for: Vec<&'static str>,
     /// The version of HTTP they are in.
     http_version: HttpVersion,
+    /// How many redirects are followed for each.
+    redirects: u32,
+    /// What they go through.
+    proxy: Option<String>,
     /// What is read of the target beside the load.
     resources: Vec<ResourceSummary>,
     mix: Vec<(String, u32)>,
@@ -101,7 +107,21 @@ impl Summary {
                     .into_iter()
                     .map(Carrier::name)
                     .collect(),
-                http_version: attack.requests.iter().map(|request| request.version).max().unwrap_or_default(),
+                engine_for: attack
+                    .requests
+                    .first()
+                    .map(|request| request.http.beyond_fast())
+                    .unwrap_or_default(),
+                http_version: attack
+                    .requests
+                    .iter()
+                    .map(|request| request.http.version)
+                    .max()
+                    .unwrap_or_default(),
+                redirects: attack.requests_each() - 1,
+                proxy: attack.requests.iter().find_map(|request| {
+                    request.http.proxy.as_ref().map(|url| url.origin().ascii_serialization())
+                }),
                 resources: attack
                     .resources
                     .iter()
@@ -188,7 +208,22 @@ impl Summary {
                 seconds(attack.starts_at_s + attack.duration_s),
                 seconds(attack.timeout_s)
             );
-            let _ = writeln!(text, "  engine: {}, {}", attack.engines.join(" and "), attack.http_version);
+            let version = attack.http_version.to_string();
+            let beside: Vec<&str> =
+                attack.engine_for.iter().copied().filter(|what| *what != version).collect();
+            let beside =
+                if beside.is_empty() { String::new() } else { format!(" with {}", beside.join(", ")) };
+            let _ = writeln!(text, "  engine: {}, {version}{beside}", attack.engines.join(" and "));
+            if attack.redirects > 0 {
+                let _ = writeln!(
+                    text,
+                    "  follows at most {} of each, which are as many requests more",
+                    counted(u64::from(attack.redirects), "redirect")
+                );
+            }
+            if let Some(proxy) = &attack.proxy {
+                let _ = writeln!(text, "  through the proxy {proxy}");
+            }
             if let Some(connections) = attack.connections {
                 let connections = u64::from(connections);
                 let bounded = match attack.http_version {

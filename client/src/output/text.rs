@@ -93,6 +93,10 @@ fn one_attack(text: &mut String, attack: &AttackReport, style: Style) {
     let errors = attack.all.errors.iter().map(|(class, count)| (class.as_str(), *count));
     let errors = by_count(errors).map_or(String::new(), |errors| format!(" ({errors})"));
     let _ = writeln!(text, "  errors     {}{errors}", error_ratio.map_or("–".to_owned(), percent));
+    if attack.all.redirects > 0 {
+        let _ =
+            writeln!(text, "  redirects  {} followed, as many requests more", grouped(attack.all.redirects));
+    }
     let _ = writeln!(text, "  traffic    {} sent, {} received", bytes(traffic.sent), bytes(traffic.received));
     times(text, &attack.all, style);
     distribution(text, &attack.distribution, style);

@@ -1,4 +1,4 @@
-//! What carries a request: which transport, and which version of HTTP.
+//! What carries a request: which transport, and what it does beside sending it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
 
 /// Which transport sends an attack's requests, as its author wishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +102,40 @@ impl JsonSchema for HttpVersion {
     }
 }
 
+/// What is done with a request beside sending it over HTTP/1.1 and reading the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Http {
+    /// The version of HTTP that it is sent with.
+    pub version: HttpVersion,
+    /// How many redirects are followed for it, one after another: 0 to
+    /// [`MAX_REDIRECTS`](super::MAX_REDIRECTS). Only to its own origin.
+    pub redirects: u32,
+    /// Whether cookies that the target sets are sent back.
+    pub cookies: bool,
+    /// Whether compressed answers are asked for and decompressed.
+    pub decompress: bool,
+    /// Where it goes instead of to its target: scheme, host and port, for it to be
+    /// passed on. Over HTTP/1.1 alone.
+    pub proxy: Option<Url>,
+}
+
+impl Http {
+    /// What of it takes a general HTTP client.
+    #[must_use]
+    pub fn beyond_fast(&self) -> Vec<&'static str> {
+        [
+            ("HTTP/2", self.version == HttpVersion::Http2),
+            ("redirects", self.redirects > 0),
+            ("cookies", self.cookies),
+            ("decompression", self.decompress),
+            ("a proxy", self.proxy.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(what, there)| there.then_some(what))
+        .collect()
+    }
+}
+
 /// Which transport sends a request: the answer to [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Carrier {
@@ -120,13 +155,14 @@ impl Carrier {
         }
     }
 
-    /// What carries requests of a version, as their author wishes; nothing when
-    /// that cannot.
-    pub(super) const fn of(engine: Engine, version: HttpVersion) -> Option<Self> {
-        match (engine, version) {
-            (Engine::Auto | Engine::Fast, HttpVersion::Http1) => Some(Self::Fast),
-            (Engine::Rich, _) | (Engine::Auto, HttpVersion::Http2) => Some(Self::Rich),
-            (Engine::Fast, HttpVersion::Http2) => None,
+    /// What carries such requests, as their author wishes; an error says for what that
+    /// cannot.
+    pub(super) fn of(engine: Engine, http: &Http) -> Result<Self, Vec<&'static str>> {
+        let beyond_fast = http.beyond_fast();
+        match engine {
+            Engine::Auto | Engine::Fast if beyond_fast.is_empty() => Ok(Self::Fast),
+            Engine::Auto | Engine::Rich => Ok(Self::Rich),
+            Engine::Fast => Err(beyond_fast),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! The doc comments of the fields are also the descriptions in the JSON Schema
 //! that editors show, so they address the author of a config.
 
+mod body;
 mod headers;
 mod load;
 mod quantity;
@@ -13,6 +14,8 @@ mod workers;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub(super) use self::body::RawBody;
+pub use self::body::RawPart;
 pub use self::headers::Headers;
 pub use self::load::{RawLoad, RawThink, ThinkRange};
 pub use self::quantity::{DurationText, MemoryText, PercentText, RateText};
@@ -20,7 +23,9 @@ pub use self::resources::{RawAutoscaling, RawCloudWatch, RawInstances, RawResour
 pub use self::workers::{RawBudget, RawCount, RawWorkers};
 pub use super::json::Json;
 use super::source::MAX_RESOURCES;
-use super::{Engine, HttpVersion, MAX_ATTACKS, MAX_CONNECTIONS, MAX_REQUESTS, Order};
+use super::{
+    Engine, HttpVersion, MAX_ATTACKS, MAX_CONNECTIONS, MAX_PARTS, MAX_REDIRECTS, MAX_REQUESTS, Order,
+};
 use crate::arrivals::Spacing;
 
 /// A DeathStar config: the targets of an attack, the load on each, and the
@@ -90,6 +95,11 @@ pub struct RawAttack {
     /// The body of requests to `url`, in base64: for bytes that are no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+    /// The body of requests to `url`, as a form of several parts, such as the upload of a
+    /// file; it also sets the content-type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_PARTS))]
+    pub multipart: Option<Vec<RawPart>>,
     /// What a response from `url` must look like to count as completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<RawExpect>,
@@ -124,8 +134,9 @@ pub struct RawAttack {
     #[schemars(range(min = 1, max = MAX_CONNECTIONS), example = 64)]
     pub warm_up: Option<u64>,
     /// What sends the requests: `fast`, a transport of our own for HTTP/1.1 and TLS;
-    /// `rich`, a general HTTP client that costs several times the CPU and speaks
-    /// HTTP/2, too; by default `auto`, the fast one for all that it can send.
+    /// `rich`, a general HTTP client that costs several times the CPU and can do more:
+    /// HTTP/2, redirects, cookies, decompression and proxies; by default `auto`, the fast
+    /// one for all that it can send.
     #[serde(default, skip_serializing_if = "is_default")]
     pub engine: Engine,
     /// The version of HTTP: `1.1` (the default) or `2`, which needs a target that speaks
@@ -133,6 +144,27 @@ pub struct RawAttack {
     /// `connections` bounds how many are on their way at once.
     #[serde(default, skip_serializing_if = "is_default")]
     pub http_version: HttpVersion,
+    /// How many redirects are followed for a request, one after another: 0 to 20, and 0
+    /// by default, where a redirect is an answer like any other. Each is a request more
+    /// to the target, and part of the time of the first. One that leads to another
+    /// scheme, host or port is not followed: the request fails, as one with too many does.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(range(max = MAX_REDIRECTS), example = 5)]
+    pub redirects: u64,
+    /// Whether cookies that the target sets are sent back, as browsers do. A virtual user
+    /// keeps its own from request to request; each request of an open load is a caller of
+    /// its own, which keeps them from redirect to redirect.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cookies: bool,
+    /// Whether compressed answers are asked for (gzip, br, zstd) and decompressed; one
+    /// that cannot be fails. Without it they count as they come, whatever is in them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub decompress: bool,
+    /// The proxy that the requests go through: scheme, host and port. What a proxy needs
+    /// to know of us goes into the header `proxy-authorization`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = PROXY), example = &"http://10.0.0.9:3128")]
+    pub proxy: Option<String>,
     /// How long a virtual user pauses after a response; only with `users`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub think: Option<RawThink>,
@@ -220,6 +252,11 @@ pub struct RawRequest {
     /// The body in base64: for bytes that are no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_base64: Option<String>,
+    /// The body as a form of several parts, such as the upload of a file; it also sets
+    /// the content-type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_PARTS))]
+    pub multipart: Option<Vec<RawPart>>,
     /// What a response must look like to count as completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<RawExpect>,
@@ -236,35 +273,7 @@ pub struct RawExpect {
     pub status: Option<u64>,
 }
 
-/// The four ways to write a body, side by side.
-pub(super) struct RawBody<'raw> {
-    pub(super) text: Option<&'raw str>,
-    pub(super) json: Option<&'raw Json>,
-    pub(super) file: Option<&'raw str>,
-    pub(super) base64: Option<&'raw str>,
-}
-
-impl RawAttack {
-    pub(super) fn raw_body(&self) -> RawBody<'_> {
-        RawBody {
-            text: self.body.as_deref(),
-            json: self.json.as_ref(),
-            file: self.body_file.as_deref(),
-            base64: self.body_base64.as_deref(),
-        }
-    }
-}
-
 impl RawRequest {
-    pub(super) fn raw_body(&self) -> RawBody<'_> {
-        RawBody {
-            text: self.body.as_deref(),
-            json: self.json.as_ref(),
-            file: self.body_file.as_deref(),
-            base64: self.body_base64.as_deref(),
-        }
-    }
-
     /// Every target written: the field, the method it stands for, and the text.
     pub(super) fn targets(&self) -> Vec<(&'static str, Option<&'static str>, &str)> {
         [
@@ -286,6 +295,7 @@ impl RawRequest {
 
 // A reference may hold a #, and stands behind the host.
 const ABSOLUTE_URL: &str = r"^\s*[hH][tT][tT][pP][sS]?://[^\s/?#@{]+([/?](\$\{[^}]*\}|[^#])*)?$";
+const PROXY: &str = r"^\s*[hH][tT][tT][pP][sS]?://[^\s/?#@{]+/?\s*$";
 const PATH: &str = r"^[/?](\$\{[^}]*\}|[^#])*$";
 const TARGET: &str = r"^(\s*[hH][tT][tT][pP][sS]?://[^\s/?#@{]+)?([/?](\$\{[^}]*\}|[^#])*)?$";
 const TOKEN: &str = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";

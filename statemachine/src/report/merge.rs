@@ -488,6 +488,7 @@ fn measured(name: &str, tally: &Tally, scheduled: u64, run_for: u64) -> Measured
         status_codes: tally.status_codes.iter().map(|(status, count)| (status.to_string(), *count)).collect(),
         error_ratio: error_ratio(tally),
         errors: tally.failed.iter().map(|(class, count)| (class.name().to_owned(), *count)).collect(),
+        redirects: tally.redirects,
         bytes: Bytes { sent: tally.bytes_sent, received: tally.bytes_received },
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests too")]
 
+mod forms;
+mod http;
 mod json;
 mod reads;
 mod schema;
@@ -11,7 +13,7 @@ mod values;
 
 use deathstar_statemachine::config::{Attack, Config, Request};
 
-const EXAMPLES: [(&str, &str); 8] = [
+const EXAMPLES: [(&str, &str); 9] = [
     ("quickstart", include_str!("../../../client/examples/quickstart.yaml")),
     ("checkout", include_str!("../../../client/examples/checkout.yaml")),
     ("users", include_str!("../../../client/examples/users.yaml")),
@@ -20,6 +22,7 @@ const EXAMPLES: [(&str, &str); 8] = [
     ("burst", include_str!("../../../client/examples/burst.yaml")),
     ("capacity", include_str!("../../../client/examples/capacity.yaml")),
     ("resources", include_str!("../../../client/examples/resources.yaml")),
+    ("session", include_str!("../../../client/examples/session.yaml")),
 ];
 
 fn no_files(file: &str) -> Result<Vec<u8>, String> {

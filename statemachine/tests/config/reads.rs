@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use deathstar_statemachine::arrivals::Spacing;
-use deathstar_statemachine::config::{Carrier, Config, HttpVersion, Order, RawConfig, Request, Workers};
+use deathstar_statemachine::config::{Carrier, Config, Http, Order, RawConfig, Request, Workers};
 use deathstar_statemachine::load::{Load, Think};
 use deathstar_statemachine::slo::Rule;
 use deathstar_statemachine::units::Rate;
@@ -39,7 +39,7 @@ fn the_short_form_is_one_request_and_a_constant_load() {
             headers: Vec::new(),
             body: Vec::new(),
             expect_status: None,
-            version: HttpVersion::Http1,
+            http: Http::default(),
             carrier: Carrier::Fast,
         }
     );

@@ -122,7 +122,10 @@ fn what_an_attack_asks_of_connections_and_arrivals_must_fit() {
             attack("url: http://h/\nconnections: 5\nwarm_up: 6"),
             "6 connections to warm up are more than the attack may have; the limit is 5 (connections)",
         ),
-        (attack("url: http://h/\nengine: rich\nwarm_up: 6"), "warm_up needs the fast one, and HTTP/1.1"),
+        (
+            attack("url: http://h/\nengine: rich\nwarm_up: 6"),
+            "the rich engine opens connections only to send; warm_up needs the fast one",
+        ),
         (attack("url: http://h/\narrivals: uniform"), "\"uniform\""),
         (users.to_owned(), "arrivals needs an open load, such as constant"),
         (
@@ -232,7 +235,7 @@ fn an_attack_may_choose_its_version_of_http() {
     ] {
         let text = attack(fields);
         let request = only_request(&text);
-        assert_eq!((request.version, request.carrier), (version, carrier), "{text}");
+        assert_eq!((request.http.version, request.carrier), (version, carrier), "{text}");
         assert_eq!(fits_schema(&yaml(&text)), Ok(()), "{text}");
         // As it travels: a message has what the file has.
         assert_eq!(again(&read(&text)).attacks()[0].requests[0], request, "{text}");
@@ -243,7 +246,7 @@ fn an_attack_may_choose_its_version_of_http() {
         (
             "url: http://h/\nhttp_version: 2\nengine: fast",
             7,
-            "engine: the fast engine speaks HTTP/1.1; leave engine away, or use rich",
+            "engine: the fast engine cannot do what this attack needs (HTTP/2); leave engine away, or use rich",
         ),
         (
             "url: http://h/\nhttp_version: 2\nheaders: { Host: a.example }",
@@ -253,7 +256,7 @@ fn an_attack_may_choose_its_version_of_http() {
         (
             "url: http://h/\nhttp_version: 2\nwarm_up: 4",
             7,
-            "warm_up: the rich engine opens connections only to send; warm_up needs the fast one, and HTTP/1.1",
+            "warm_up: the rich engine, which this attack needs (HTTP/2), opens connections only to send; warm_up needs the fast one",
         ),
     ] {
         let told = refused(&attack(fields));

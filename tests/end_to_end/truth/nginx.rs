@@ -19,7 +19,7 @@ fn nginx_that_packs_is_bound_by_the_processors() {
         }
         home.file("page.txt", &text);
         let packs = "access_log off; gzip on; gzip_comp_level 9; gzip_types text/plain;";
-        let (_nginx, web) = nginx(&home, packs, "");
+        let (_nginx, web) = nginx(&home, packs, "", "");
         let exporter = port();
         let mut node_exporter = Command::new(program("usr/bin/prometheus-node-exporter"));
         node_exporter.args([

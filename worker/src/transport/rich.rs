@@ -3,57 +3,89 @@
 //! Whatever reqwest would do behind our back is off: redirects, retries,
 //! proxies from the environment, decompression, a version of HTTP that TLS happens to
 //! offer. A request goes out once, to where the config says and as it says, and its
-//! response is counted as it came.
+//! response is counted as it came. What the config asks for is done here, where it is
+//! counted: redirects are requests of their own (`rich/redirect.rs`), cookies are those
+//! of one caller, and bytes of bodies are counted before they are decompressed
+//! (`rich/decode.rs`).
 //!
 //! Over HTTP/2 all requests of a worker to a host share one connection, each on a
-//! stream of its own, which the first one opens for all (`rich/gate.rs`); what the target's limit
-//! on streams keeps waiting, waits in its service time. Bytes of heads are counted as HTTP/1.1 would write them, since how
-//! small HTTP/2 packs them depends on what went before.
+//! stream of its own, which the first one opens for all (`rich/gate.rs`); what the
+//! target's limit on streams keeps waiting, waits in its service time. Bytes of heads
+//! are counted as HTTP/1.1 would write them, since how small HTTP/2 packs them depends
+//! on what went before.
 
+mod decode;
+mod error;
 mod gate;
+mod redirect;
 
 use std::collections::HashMap;
-use std::error::Error as StdError;
 use std::fmt;
-use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use deathstar_statemachine::config::{HttpVersion, Request};
+use deathstar_statemachine::config::{Http, HttpVersion, Request};
 use deathstar_statemachine::window::ErrorClass;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
 use rustls::pki_types::CertificateDer;
-use thiserror::Error;
 use tokio::time::timeout;
+use url::Url;
 
+use self::decode::Decoder;
+use self::error::DnsError;
 use self::gate::{Gate, Opens, Pass};
-use super::{Call, Reply, Transport, TransportError, wire};
+use super::{Call, Jar, Reply, Transport, TransportError, wire};
 
 /// Sends requests with reqwest.
 #[derive(Debug)]
 pub struct Rich {
     roots: Vec<reqwest::Certificate>,
-    /// Made for the first request that needs it, since that takes milliseconds.
-    http1: OnceLock<reqwest::Client>,
-    /// By origin: each has a connection of its own.
-    http2: Mutex<HashMap<String, Http2>>,
+    /// Each made for the first request that needs it, since that takes milliseconds.
+    clients: Mutex<HashMap<Way, Client>>,
 }
 
-/// What sends over HTTP/2 to one host.
+/// What decides which client sends a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Way {
+    /// Over HTTP/2 each origin has a client, and with it a connection, of its own.
+    http2_to: Option<String>,
+    proxy: Option<Url>,
+    /// What the proxy is told when it is asked for a tunnel.
+    proxy_authorization: Option<HeaderValue>,
+}
+
+/// What sends requests.
 #[derive(Debug, Clone)]
-struct Http2 {
-    client: reqwest::Client,
-    gate: Arc<Gate>,
+struct Client {
+    reqwest: reqwest::Client,
+    /// Where requests wait for a connection; over HTTP/1.1 each has its own.
+    gate: Option<Arc<Gate>>,
 }
 
 /// A request that reqwest has parsed, who sends it, and its size on the wire. It may
 /// hold secrets, so it shows only its size.
 pub struct RichRequest {
-    client: reqwest::Client,
-    /// Where it waits for a connection; over HTTP/1.1 each has its own.
-    gate: Option<Arc<Gate>>,
+    client: Client,
     template: reqwest::Request,
     bytes: u64,
+    http: Http,
+}
+
+/// A request on its way: the one that was asked for, or one that a redirect led to.
+struct Hop<'a> {
+    /// Without the cookies of its caller.
+    request: &'a reqwest::Request,
+    bytes: u64,
+    jar: Option<&'a Jar>,
+    /// How many redirects led here.
+    redirects: u32,
+}
+
+/// What came back.
+struct Answer {
+    reply: Reply,
+    /// Where it says to go instead.
+    location: Option<HeaderValue>,
 }
 
 /// Why nothing of a request was sent.
@@ -63,6 +95,12 @@ enum Unsent {
     Failed(Reply),
     /// Another request was to connect for it, and did not.
     InVain,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { reply, location: None }
+    }
 }
 
 impl fmt::Debug for RichRequest {
@@ -82,46 +120,42 @@ impl Rich {
     #[must_use]
     pub fn trusting(roots: &[CertificateDer<'static>]) -> Self {
         let roots = roots.iter().filter_map(|root| reqwest::Certificate::from_der(root).ok());
-        Self { roots: roots.collect(), http1: OnceLock::new(), http2: Mutex::default() }
+        Self { roots: roots.collect(), clients: Mutex::default() }
     }
 
-    fn http1(&self) -> Result<reqwest::Client, TransportError> {
-        if let Some(client) = self.http1.get() {
+    fn client(&self, way: Way) -> Result<Client, TransportError> {
+        // Nothing panics while it is held.
+        let mut all = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = all.get(&way) {
             return Ok(client.clone());
         }
-        let client = made(self.builder().http1_only())?;
-        Ok(self.http1.get_or_init(|| client).clone())
-    }
-
-    fn http2(&self, origin: String) -> Result<Http2, TransportError> {
-        // Nothing panics while it is held.
-        let mut all = self.http2.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(http2) = all.get(&origin) {
-            return Ok(http2.clone());
-        }
-        let gate = Arc::<Gate>::default();
-        let opens = Opens(Arc::clone(&gate));
-        let client = made(self.builder().http2_prior_knowledge().connector_layer(opens))?;
-        Ok(all.entry(origin).or_insert(Http2 { client, gate }).clone())
-    }
-
-    fn builder(&self) -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .tls_certs_merge(self.roots.clone())
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()
             .user_agent(wire::USER_AGENT)
             .tcp_nodelay(true)
-            .dns_resolver(Arc::new(SystemResolver))
+            .dns_resolver(Arc::new(SystemResolver));
+        if let Some(proxy) = &way.proxy {
+            let mut proxy = reqwest::Proxy::all(proxy.clone()).map_err(|error| cannot_start(&error))?;
+            if let Some(authorization) = &way.proxy_authorization {
+                proxy = proxy.custom_http_auth(authorization.clone());
+            }
+            builder = builder.proxy(proxy);
+        }
+        let gate = way.http2_to.is_some().then(Arc::<Gate>::default);
+        builder = match &gate {
+            None => builder.http1_only(),
+            Some(gate) => builder.http2_prior_knowledge().connector_layer(Opens(Arc::clone(gate))),
+        };
+        let reqwest = builder.build().map_err(|error| cannot_start(&error))?;
+        Ok(all.entry(way).or_insert(Client { reqwest, gate }).clone())
     }
 }
 
-fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, TransportError> {
-    builder.build().map_err(|error| TransportError {
-        what: "the HTTP client cannot start".to_owned(),
-        why: chain(&error),
-    })
+fn cannot_start(error: &reqwest::Error) -> TransportError {
+    TransportError { what: "the HTTP client cannot start".to_owned(), why: error::chain(error) }
 }
 
 impl Default for Rich {
@@ -145,55 +179,94 @@ impl Transport for Rich {
                 value.parse().map_err(|_| refused(format!("header {name} has a bad value")))?;
             headers.append(name, value);
         }
-        let (client, gate) = match request.version {
-            HttpVersion::Http1 => (self.http1()?, None),
-            HttpVersion::Http2 => {
-                let Http2 { client, gate } = self.http2(request.url.origin().ascii_serialization())?;
-                (client, Some(gate))
-            }
-        };
-        let mut builder = client.request(method, request.url.clone()).headers(headers);
+        let http = request.http.clone();
+        if http.decompress {
+            headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static(decode::ACCEPTED));
+        }
+        let is_tunnelled = http.proxy.is_some() && request.url.scheme() == "https";
+        let client = self.client(Way {
+            http2_to: (http.version == HttpVersion::Http2)
+                .then(|| request.url.origin().ascii_serialization()),
+            proxy: http.proxy.clone(),
+            // Inside the tunnel it would reach the target.
+            proxy_authorization: is_tunnelled.then(|| headers.remove(PROXY_AUTHORIZATION)).flatten(),
+        })?;
+        let mut builder = client.reqwest.request(method, request.url.clone()).headers(headers);
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         }
         // The URL may hold a secret.
-        let template = builder.build().map_err(|error| refused(chain(&error.without_url())))?;
-        Ok(RichRequest { client, gate, bytes: wire::bytes_of(request).len() as u64, template })
+        let template = builder.build().map_err(|error| refused(error::chain(&error.without_url())))?;
+        let bytes = bytes_of(&template, &http);
+        Ok(RichRequest { client, template, bytes, http })
     }
 
     async fn exchange(&self, request: &RichRequest, call: &Call) -> Reply {
         call.mark_sent(call.given(), 0);
-        timeout(call.timeout(), request.attempt(call)).await.unwrap_or(Reply::TimedOut)
+        timeout(call.timeout(), request.follow(call)).await.unwrap_or(Reply::TimedOut)
     }
 }
 
+/// How many bytes reqwest sends for a request, as HTTP/1.1 writes it.
+fn bytes_of(request: &reqwest::Request, http: &Http) -> u64 {
+    let url = request.url();
+    let to_proxy = http.proxy.is_some() && url.scheme() == "http";
+    let form = if to_proxy { wire::Form::Absolute } else { wire::Form::Origin };
+    let headers: Vec<_> =
+        request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default().len();
+    (wire::head(request.method().as_str(), url, form, &headers, body).len() + body) as u64
+}
+
 impl RichRequest {
-    async fn attempt(&self, call: &Call) -> Reply {
-        let Some(gate) = &self.gate else {
-            return self.send(call).await.unwrap_or_else(|unsent| match unsent {
-                Unsent::Failed(reply) => reply,
-                Unsent::InVain => Reply::Failed { class: ErrorClass::Refused, status: None },
+    /// Sends it, and then what its answers lead to.
+    async fn follow(&self, call: &Call) -> Reply {
+        let fresh = Jar::default();
+        let jar = self.http.cookies.then(|| call.jar().unwrap_or(&fresh));
+        let (mut led_to, mut redirects) = (None, 0);
+        loop {
+            let (request, bytes) = led_to
+                .as_ref()
+                .map_or((&self.template, self.bytes), |next| (next, bytes_of(next, &self.http)));
+            let answer = self.attempt(&Hop { request, bytes, jar, redirects }, call).await;
+            let (Reply::Response { status }, Some(location)) = (answer.reply, answer.location) else {
+                return answer.reply;
+            };
+            let next = redirect::next(request, status, &location).filter(|_| redirects < self.http.redirects);
+            if next.is_none() {
+                return Reply::Failed { class: ErrorClass::Redirect, status: Some(status) };
+            }
+            led_to = next;
+            redirects += 1;
+        }
+    }
+
+    async fn attempt(&self, hop: &Hop<'_>, call: &Call) -> Answer {
+        let Some(gate) = &self.client.gate else {
+            return self.send(hop, call).await.unwrap_or_else(|unsent| match unsent {
+                Unsent::Failed(reply) => reply.into(),
+                Unsent::InVain => Reply::Failed { class: ErrorClass::Refused, status: None }.into(),
             });
         };
         loop {
             let lead = match gate.pass().await {
                 Pass::Open => None,
                 Pass::Leads(lead) => Some(lead),
-                Pass::Failed(reply) => return reply,
+                Pass::Failed(reply) => return reply.into(),
             };
-            match (self.send(call).await, lead) {
-                (Ok(reply), Some(_)) => {
+            match (self.send(hop, call).await, lead) {
+                (Ok(answer), Some(_)) => {
                     gate.open();
-                    return reply;
+                    return answer;
                 }
-                (Ok(reply), None) => return reply,
+                (Ok(answer), None) => return answer,
                 (Err(Unsent::Failed(reply)), Some(lead)) => {
                     lead.failed(reply);
-                    return reply;
+                    return reply.into();
                 }
                 (Err(Unsent::Failed(reply)), None) => {
                     gate.shut();
-                    return reply;
+                    return reply.into();
                 }
                 // The connection had ended, and whoever was to open another one did not.
                 // Nothing of this request has left.
@@ -204,27 +277,51 @@ impl RichRequest {
     }
 
     /// Sends it and reads its response, or says why nothing of it left.
-    async fn send(&self, call: &Call) -> Result<Reply, Unsent> {
-        let Some(request) = self.template.try_clone() else {
+    async fn send(&self, hop: &Hop<'_>, call: &Call) -> Result<Answer, Unsent> {
+        let Some((request, bytes)) = outgoing(hop) else {
             // Only streamed bodies cannot be cloned, and none is built above.
             return Err(Unsent::Failed(Reply::NotSent));
         };
         let is_head = request.method() == reqwest::Method::HEAD;
-        call.mark_sent(call.given(), self.bytes);
-        let mut response = match self.client.execute(request).await {
+        match hop.redirects {
+            0 => call.mark_sent(call.given(), bytes),
+            _ => call.mark_redirected(bytes),
+        }
+        let mut response = match self.client.reqwest.execute(request).await {
             Ok(response) => response,
-            Err(error) if is_out_of_descriptors(&error) => return Err(Unsent::Failed(Reply::NotSent)),
+            Err(error) if error::is_out_of_descriptors(&error) => {
+                call.mark_unwritten();
+                return Err(Unsent::Failed(match hop.redirects {
+                    0 => Reply::NotSent,
+                    // What it follows was sent.
+                    _ => Reply::Failed { class: ErrorClass::Aborted, status: None },
+                }));
+            }
             Err(error) if error.is_connect() => {
                 call.mark_unwritten();
-                if is_in_vain(&error) {
+                if error::is_in_vain(&error) {
                     return Err(Unsent::InVain);
                 }
-                let class = class_of(&error, false);
+                let class = error::class_of(&error, false);
                 return Err(Unsent::Failed(Reply::Failed { class, status: None }));
             }
-            Err(error) => return Ok(Reply::Failed { class: class_of(&error, false), status: None }),
+            Err(error) => {
+                return Ok(Reply::Failed { class: error::class_of(&error, false), status: None }.into());
+            }
         };
         let status = response.status().as_u16();
+        let failed = |class| Ok(Reply::Failed { class, status: Some(status) }.into());
+        if let Some(jar) = hop.jar {
+            jar.keep(response.headers(), hop.request.url());
+        }
+        let location =
+            if self.http.redirects > 0 { redirect::location(status, response.headers()) } else { None };
+        let mut decoder = match self.http.decompress.then(|| Decoder::of(response.headers())).transpose() {
+            Ok(decoder) => decoder.flatten(),
+            // There is no body that could be of an unknown coding.
+            Err(_) if !has_body(is_head, status) => None,
+            Err(_) => return failed(ErrorClass::Body),
+        };
         let announced = if is_head { None } else { announced(&response) };
         let mut received = 0;
         loop {
@@ -232,144 +329,55 @@ impl RichRequest {
                 Ok(Some(bytes)) => {
                     received += bytes.len() as u64;
                     call.mark_received(bytes.len() as u64);
+                    if let Some(decoder) = &mut decoder
+                        && decoder.write(&bytes).await.is_err()
+                    {
+                        return failed(ErrorClass::Body);
+                    }
                 }
                 // A stream may end in good order, and its body too early.
                 Ok(None) if announced.is_some_and(|announced| announced != received) => {
-                    return Ok(Reply::Failed { class: ErrorClass::Body, status: Some(status) });
+                    return failed(ErrorClass::Body);
                 }
-                Ok(None) => return Ok(Reply::Response { status }),
-                Err(error) => {
-                    return Ok(Reply::Failed { class: class_of(&error, true), status: Some(status) });
-                }
+                Ok(None) => break,
+                Err(error) => return failed(error::class_of(&error, true)),
             }
         }
+        if let Some(decoder) = decoder
+            && decoder.finish().await.is_err()
+        {
+            return failed(ErrorClass::Body);
+        }
+        Ok(Answer { reply: Reply::Response { status }, location })
     }
+}
+
+/// A request as it leaves, and its size: with the cookies of its caller.
+fn outgoing(hop: &Hop<'_>) -> Option<(reqwest::Request, u64)> {
+    let mut request = hop.request.try_clone()?;
+    let own = request.headers().get(COOKIE);
+    let Some(cookies) = hop.jar.and_then(|jar| jar.header(own, request.url())) else {
+        return Some((request, hop.bytes));
+    };
+    let added = match own {
+        Some(own) => cookies.len() - own.len(),
+        None => "cookie: \r\n".len() + cookies.len(),
+    };
+    request.headers_mut().insert(COOKIE, cookies);
+    Some((request, hop.bytes + added as u64))
+}
+
+const fn has_body(is_head: bool, status: u16) -> bool {
+    !is_head && !matches!(status, 204 | 304)
 }
 
 /// How long the head of a response over HTTP/2 says that its body is. In HTTP/1.1 the
 /// length is part of the framing, which hyper sees to.
 fn announced(response: &reqwest::Response) -> Option<u64> {
-    let has_body = !matches!(response.status().as_u16(), 204 | 304);
-    if response.version() != reqwest::Version::HTTP_2 || !has_body {
+    if response.version() != reqwest::Version::HTTP_2 || !has_body(false, response.status().as_u16()) {
         return None;
     }
     response.headers().get(reqwest::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Every layer of an error in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
-/// Every error below `error` that says something of its own, errors hidden in
-/// `io::Error` among them.
-fn layers<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
-        let error = *error;
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            return Some(inner as &(dyn StdError + 'static));
-        }
-        error.source()
-    })
-}
-
-/// Whether we ran out of file descriptors: our limit, not the target's failure.
-fn is_out_of_descriptors(error: &reqwest::Error) -> bool {
-    layers(error).filter_map(|error| error.downcast_ref::<io::Error>()).any(|error| {
-        let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
-        matches!(
-            code,
-            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::ADDRNOTAVAIL)
-        )
-    })
-}
-
-fn class_of(error: &reqwest::Error, in_body: bool) -> ErrorClass {
-    for layer in layers(error) {
-        if layer.is::<DnsError>() {
-            return ErrorClass::Dns;
-        }
-        if layer.is::<rustls::Error>() {
-            return ErrorClass::Tls;
-        }
-        if let Some(error) = layer.downcast_ref::<io::Error>() {
-            match error.kind() {
-                io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe => {
-                    return ErrorClass::Reset;
-                }
-                io::ErrorKind::UnexpectedEof if !in_body => return ErrorClass::Reset,
-                _ => {}
-            }
-        }
-        if let Some(error) = layer.downcast_ref::<h2::Error>() {
-            return class_of_http2(error, in_body);
-        }
-        if let Some(error) = layer.downcast_ref::<hyper::Error>() {
-            if in_body {
-                // A reset is found in a layer further down.
-                continue;
-            }
-            if error.is_parse() {
-                return ErrorClass::Protocol;
-            }
-            // Of a request that waited for a stream when its connection ended, hyper says
-            // that the user has gone.
-            let ended = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
-            if ended || error.is_user() {
-                return ErrorClass::Reset;
-            }
-        }
-    }
-    if in_body {
-        ErrorClass::Body
-    } else if error.is_connect() {
-        ErrorClass::Refused
-    } else {
-        ErrorClass::Protocol
-    }
-}
-
-fn class_of_http2(error: &h2::Error, in_body: bool) -> ErrorClass {
-    // Of the connection below it an error shows no layer of its own. To h2 one that
-    // ends in good order is a broken pipe, too.
-    match error.get_io().map(io::Error::kind) {
-        Some(io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe) if in_body => ErrorClass::Body,
-        Some(_) => ErrorClass::Reset,
-        None if error.is_remote() => ErrorClass::Reset,
-        // h2 ends a connection on which too much has come of what had been given up.
-        None if error.is_go_away() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) => {
-            ErrorClass::Aborted
-        }
-        None => ErrorClass::Protocol,
-    }
-}
-
-/// Whether an error to connect is that of another request, which says nothing of why:
-/// the pool has no cause for it.
-fn is_in_vain(error: &reqwest::Error) -> bool {
-    !layers(error).any(|layer| {
-        layer.is::<io::Error>()
-            || layer.is::<DnsError>()
-            || layer.is::<rustls::Error>()
-            || layer.is::<hyper::Error>()
-            || layer.is::<h2::Error>()
-    })
-}
-
-/// A host name that could not be resolved.
-#[derive(Debug, Error)]
-#[error("the name {name:?} cannot be resolved")]
-struct DnsError {
-    name: String,
-    source: io::Error,
 }
 
 /// The system's resolver, with an error that can be told from others.

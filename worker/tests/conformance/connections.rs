@@ -8,11 +8,7 @@ use deathstar_worker::transport::fast::Fast;
 use deathstar_worker::transport::{Call, Reply, Transport};
 
 use crate::server::{Do, Server, settle};
-use crate::{Both, LONG, exchange, get, ok, on_one_thread, request};
-
-fn write(text: &str) -> Do {
-    Do::Write(text.as_bytes().to_vec())
-}
+use crate::{Both, LONG, exchange, get, ok, on_one_thread, request, write};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 

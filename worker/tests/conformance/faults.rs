@@ -6,11 +6,9 @@ use deathstar_statemachine::window::ErrorClass;
 use deathstar_worker::transport::Reply;
 
 use crate::server::{Do, Full, Server};
-use crate::{Both, LONG, Seen, exchange, failed, get, ok, on_a_paused_clock, on_one_thread, request, run};
-
-fn write(text: &str) -> Do {
-    Do::Write(text.as_bytes().to_vec())
-}
+use crate::{
+    Both, LONG, Seen, exchange, failed, get, ok, on_a_paused_clock, on_one_thread, request, run, write,
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const SIZED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel";

@@ -5,11 +5,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod codings;
 mod connections;
+mod cookies;
 mod faults;
 mod framing;
 mod http2;
 mod laws;
+mod proxies;
+mod redirects;
 mod server;
 mod split;
 mod tls;
@@ -123,6 +127,10 @@ impl Both {
         assert_eq!(fast, rich, "fast and rich differ: {what}");
         fast
     }
+}
+
+fn write(text: &str) -> Do {
+    Do::Write(text.as_bytes().to_vec())
 }
 
 fn ok(status: u16) -> Reply {

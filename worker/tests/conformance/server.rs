@@ -18,6 +18,8 @@ pub(crate) enum Do {
     ReadBytes(usize),
     /// Sends these bytes.
     Write(Vec<u8>),
+    /// Says nothing for so long.
+    Pause(Duration),
     /// Lets the client read what was sent.
     Settle,
     /// Sends a byte again and again, with a pause between, until the client leaves.
@@ -176,6 +178,7 @@ async fn follow(mut line: impl Line, script: Vec<Do>, seen: &SeenByServer) {
                     return;
                 }
             }
+            Do::Pause(pause) => tokio::time::sleep(pause).await,
             Do::Settle => settle().await,
             Do::Drip(byte, pause) => {
                 while line.write_all(&[byte]).await.is_ok() && line.flush().await.is_ok() {

@@ -14,7 +14,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::TlsAcceptor;
 
 use crate::server::{Do, Server, settle};
-use crate::{LONG, Seen, exchange, failed, ok, on_one_thread, request};
+use crate::{LONG, Seen, exchange, failed, ok, on_one_thread, request, write};
 
 /// An authority of the test's own.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -57,10 +57,6 @@ impl Authority {
 
 pub(crate) const ALL: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-
-fn write(text: &str) -> Do {
-    Do::Write(text.as_bytes().to_vec())
-}
 
 /// What came of `count` requests, and how many connections they took.
 async fn run<T: Transport>(

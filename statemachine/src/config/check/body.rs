@@ -1,31 +1,24 @@
-//! Bodies: a text, JSON, a file or bytes in base64.
+//! Bodies: a text, JSON, a file, bytes in base64, or a form of such parts.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::Check;
+use crate::config::multipart::{self, Part};
 use crate::config::problem::{Invalid, Path, Problem};
-use crate::config::raw::{Json, RawBody, RawConfig};
-use crate::config::target;
+use crate::config::raw::{Json, RawBody, RawConfig, RawPart};
+use crate::config::{MAX_PARTS, target};
 use crate::secret;
 
 impl Check<'_> {
-    /// The body's bytes, and the headers with the content type of JSON.
+    /// The body's bytes, and the headers with the content type of JSON or of a form.
     pub(super) fn body(
         &mut self,
         path: &Path,
         raw: &RawBody<'_>,
         mut headers: Vec<(String, String)>,
     ) -> (Vec<u8>, Vec<(String, String)>) {
-        let written: Vec<&'static str> = [
-            ("body", raw.text.is_some()),
-            ("json", raw.json.is_some()),
-            ("body_file", raw.file.is_some()),
-            ("body_base64", raw.base64.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(field, there)| there.then_some(field))
-        .collect();
+        let written = raw.written();
         let written_once = written.len() == 1;
         if written.len() > 1 {
             self.note(path, Invalid::Bodies(written));
@@ -41,12 +34,66 @@ impl Check<'_> {
         if let Some(file) = raw.file.filter(|_| written_once) {
             self.note(&path.field("body_file"), Invalid::UnreadBodyFile(file.to_owned()));
         }
-        let decoded = raw.base64.and_then(|text| {
-            let bytes = BASE64.decode(text.trim()).map_err(Invalid::Base64);
-            self.take(&path.field("body_base64"), bytes)
+        let decoded = raw.base64.and_then(|text| self.base64(&path.field("body_base64"), text));
+        let form = raw.parts.and_then(|parts| {
+            if headers.iter().any(|(name, _)| name == "content-type") {
+                self.note(path, Invalid::ContentTypeOfMultipart);
+            }
+            let parts = self.parts(&path.field("multipart"), parts)?;
+            let boundary = multipart::boundary(&parts);
+            headers.push(("content-type".to_owned(), format!("multipart/form-data; boundary={boundary}")));
+            Some(multipart::body(&parts, &boundary))
         });
-        let body = text.map(String::into_bytes).or(json).or(decoded).unwrap_or_default();
+        let body = text.map(String::into_bytes).or(json).or(decoded).or(form).unwrap_or_default();
         (body, headers)
+    }
+
+    fn base64(&mut self, path: &Path, text: &str) -> Option<Vec<u8>> {
+        self.take(path, BASE64.decode(text.trim()).map_err(Invalid::Base64))
+    }
+
+    /// The parts of a form, of which there are some.
+    fn parts(&mut self, path: &Path, raw: &[RawPart]) -> Option<Vec<Part>> {
+        if raw.is_empty() {
+            self.note(path, Invalid::NoEntry("part"));
+            return None;
+        }
+        if !self.counted(path, "parts", raw.len(), MAX_PARTS) {
+            return None;
+        }
+        let parts: Vec<Option<Part>> =
+            (0..).zip(raw).map(|(index, part)| self.part(&path.index(index), part)).collect();
+        parts.into_iter().collect()
+    }
+
+    fn part(&mut self, path: &Path, raw: &RawPart) -> Option<Part> {
+        for (field, name) in [("name", Some(&raw.name)), ("filename", raw.filename.as_ref())] {
+            let Some(name) = name else { continue };
+            let path = path.field(field);
+            self.take(&path, target::no_template(name));
+            self.no_reference(&path, name);
+            if name.is_empty() {
+                self.note(&path, Invalid::EmptyPartName(field));
+            }
+        }
+        let filename = raw.filename.clone().or_else(|| raw.file.as_deref().map(last_of));
+        let content_type = match &raw.content_type {
+            Some(text) => Some(self.header_value(&path.field("content_type"), "content-type", text)?),
+            None => filename.is_some().then(|| "application/octet-stream".to_owned()),
+        };
+        let content = match (&raw.value, &raw.file, &raw.base64) {
+            (Some(text), None, None) => self.body_text(&path.field("value"), text)?.into_bytes(),
+            (None, None, Some(text)) => self.base64(&path.field("base64"), text)?,
+            (None, Some(file), None) => {
+                self.note(&path.field("file"), Invalid::UnreadBodyFile(file.clone()));
+                return None;
+            }
+            _ => {
+                self.note(path, Invalid::PartContent);
+                return None;
+            }
+        };
+        Some(Part { name: raw.name.clone(), filename, content_type, content })
     }
 
     /// A JSON body; references may stand in its texts, and not in the names of
@@ -88,32 +135,58 @@ pub(in crate::config) fn inline_body_files(
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     let attacks = Path::default().field("attacks");
-    let mut inline =
-        |path: Path, file: &mut Option<String>, text: &mut Option<String>, base64: &mut Option<String>| {
-            let Some(name) = file.take() else { return };
-            match read(&name).map(String::from_utf8) {
-                Ok(Ok(content)) => *text = Some(content),
-                Ok(Err(bytes)) => *base64 = Some(BASE64.encode(bytes.as_bytes())),
-                Err(reason) => {
-                    let what = Invalid::BodyFile { file: name, reason };
-                    problems.push(Problem { path: path.field("body_file"), place: None, what });
-                    *text = Some(String::new());
-                }
+    let mut inline = |path: Path,
+                      file: &mut Option<String>,
+                      text: &mut Option<String>,
+                      base64: &mut Option<String>| {
+        let Some(name) = file.take() else { return };
+        match read(&name).map(String::from_utf8) {
+            Ok(Ok(content)) => *text = Some(content),
+            Ok(Err(bytes)) => *base64 = Some(BASE64.encode(bytes.as_bytes())),
+            Err(reason) => {
+                problems.push(Problem { path, place: None, what: Invalid::BodyFile { file: name, reason } });
+                *text = Some(String::new());
             }
-        };
+        }
+    };
+    // Beside another body a file stays, for `check` to refuse both.
     for (index, attack) in raw.attacks.iter_mut().enumerate() {
         let path = attacks.index(index);
-        // Beside another body the file stays, for `check` to refuse both.
-        if attack.body.is_none() && attack.json.is_none() && attack.body_base64.is_none() {
-            inline(path.clone(), &mut attack.body_file, &mut attack.body, &mut attack.body_base64);
+        if attack.raw_body().written() == ["body_file"] {
+            let (file, text) = (&mut attack.body_file, &mut attack.body);
+            inline(path.field("body_file"), file, text, &mut attack.body_base64);
         }
+        inline_parts(&path, &mut attack.multipart, &mut inline);
         let path = path.field("requests");
         for (index, request) in attack.requests.iter_mut().flatten().enumerate() {
-            if request.body.is_none() && request.json.is_none() && request.body_base64.is_none() {
+            let path = path.index(index);
+            if request.raw_body().written() == ["body_file"] {
                 let (file, text) = (&mut request.body_file, &mut request.body);
-                inline(path.index(index), file, text, &mut request.body_base64);
+                inline(path.field("body_file"), file, text, &mut request.body_base64);
             }
+            inline_parts(&path, &mut request.multipart, &mut inline);
         }
     }
     problems
+}
+
+/// Reads a file into one of two fields.
+type Inline<'a> = dyn FnMut(Path, &mut Option<String>, &mut Option<String>, &mut Option<String>) + 'a;
+
+fn inline_parts(path: &Path, parts: &mut Option<Vec<RawPart>>, inline: &mut Inline<'_>) {
+    for (index, part) in parts.iter_mut().flatten().enumerate() {
+        if part.value.is_some() || part.base64.is_some() {
+            continue;
+        }
+        if part.filename.is_none() {
+            part.filename = part.file.as_deref().map(last_of);
+        }
+        let path = path.field("multipart").index(index).field("file");
+        inline(path, &mut part.file, &mut part.value, &mut part.base64);
+    }
+}
+
+/// The last part of a file's path.
+fn last_of(file: &str) -> String {
+    file.rsplit(['/', '\\']).next().unwrap_or(file).to_owned()
 }

@@ -7,7 +7,7 @@ use super::{Check, LONGEST};
 use crate::arrivals::Spacing;
 use crate::config::problem::{Invalid, Path};
 use crate::config::raw::{DurationText, PercentText, RawAttack, RawLoad, RawThink};
-use crate::config::{Carrier, MAX_BURSTS, MAX_CONNECTIONS, MAX_STEPS, MAX_THINK, MAX_USERS};
+use crate::config::{MAX_BURSTS, MAX_CONNECTIONS, MAX_STEPS, MAX_THINK, MAX_USERS};
 use crate::load::{Load, Think};
 use crate::search::Search;
 use crate::slo;
@@ -187,9 +187,6 @@ impl Check<'_> {
 
     pub(super) fn warm_up(&mut self, path: &Path, raw: &RawAttack) -> u32 {
         let warm_up = self.connections(path, raw.warm_up).map_or(0, NonZeroU32::get);
-        if warm_up > 0 && Carrier::of(raw.engine, raw.http_version) == Some(Carrier::Rich) {
-            self.note(path, Invalid::WarmUpOfRich);
-        }
         if let Some(limit) = raw.connections.filter(|limit| u64::from(warm_up) > *limit) {
             self.note(path, Invalid::WarmUpOverLimit { warm_up, limit });
         }

@@ -6,9 +6,10 @@ use std::num::NonZeroU32;
 use super::Check;
 use crate::config::problem::{Invalid, Path};
 use crate::config::raw::{RawAttack, RawExpect, RawRequest};
-use crate::config::target::{self, Base};
+use crate::config::target::{self, Base, Written};
 use crate::config::{
-    Carrier, HttpVersion, MAX_HEADERS, MAX_NAME, MAX_REQUESTS, MAX_TOTAL_WEIGHT, MAX_WEIGHT, Request, header,
+    Carrier, Http, HttpVersion, MAX_HEADERS, MAX_NAME, MAX_REDIRECTS, MAX_REQUESTS, MAX_TOTAL_WEIGHT,
+    MAX_WEIGHT, Request, header,
 };
 use crate::secret;
 
@@ -19,7 +20,7 @@ struct Context<'attack> {
     /// Whether there is a `base_url`, valid or not.
     base_written: bool,
     shared: &'attack [(String, String)],
-    version: HttpVersion,
+    http: &'attack Http,
     carrier: Option<Carrier>,
 }
 
@@ -31,12 +32,13 @@ struct Target {
 
 impl Check<'_> {
     pub(super) fn requests_of(&mut self, path: &Path, raw: &RawAttack) -> Vec<Request> {
-        let version = raw.http_version;
-        let carrier = Carrier::of(raw.engine, version);
-        if carrier.is_none() {
-            self.note(&path.field("engine"), Invalid::FastHttp2);
+        let http = self.http(path, raw);
+        let carrier =
+            self.take(&path.field("engine"), Carrier::of(raw.engine, &http).map_err(Invalid::BeyondFast));
+        if raw.warm_up.is_some() && carrier == Some(Carrier::Rich) {
+            self.note(&path.field("warm_up"), Invalid::WarmUpOfRich(http.beyond_fast()));
         }
-        let shared = self.headers(&path.field("headers"), &raw.headers.0, version);
+        let shared = self.headers(&path.field("headers"), &raw.headers.0, &http);
         let base = raw.base_url.as_ref().and_then(|text| {
             let path = path.field("base_url");
             if raw.requests.is_none() {
@@ -48,22 +50,15 @@ impl Check<'_> {
             Some((base, sent))
         });
         let Some(requests) = &raw.requests else {
-            return self.only_request(path, raw, shared, carrier).into_iter().collect();
+            return self.only_request(path, raw, shared, http, carrier).into_iter().collect();
         };
         if raw.url.is_some() {
             self.note(&path.field("url"), Invalid::UrlBesideRequests);
         }
-        for (field, there) in [
-            ("method", raw.method.is_some()),
-            ("body", raw.body.is_some()),
-            ("json", raw.json.is_some()),
-            ("body_file", raw.body_file.is_some()),
-            ("body_base64", raw.body_base64.is_some()),
-            ("expect", raw.expect.is_some()),
-        ] {
-            if there {
-                self.note(&path.field(field), Invalid::BesideRequests(field));
-            }
+        let method = raw.method.is_some().then_some("method");
+        let expect = raw.expect.is_some().then_some("expect");
+        for field in method.into_iter().chain(raw.raw_body().written()).chain(expect) {
+            self.note(&path.field(field), Invalid::BesideRequests(field));
         }
         let path = path.field("requests");
         if requests.is_empty() {
@@ -76,7 +71,7 @@ impl Check<'_> {
             base: base.as_ref(),
             base_written: raw.base_url.is_some(),
             shared: &shared,
-            version,
+            http: &http,
             carrier,
         };
         let mut names: HashMap<String, Path> = HashMap::new();
@@ -103,12 +98,52 @@ impl Check<'_> {
         checked
     }
 
+    /// What is done with the requests of an attack beside sending them.
+    fn http(&mut self, path: &Path, raw: &RawAttack) -> Http {
+        let redirects = u32::try_from(raw.redirects).ok().filter(|redirects| *redirects <= MAX_REDIRECTS);
+        if redirects.is_none() {
+            let (value, max) = (raw.redirects, u64::from(MAX_REDIRECTS));
+            self.note(
+                &path.field("redirects"),
+                Invalid::Range { what: "number of redirects", value, min: 0, max },
+            );
+        }
+        let proxy = raw.proxy.as_ref().and_then(|text| {
+            let path = path.field("proxy");
+            if raw.http_version == HttpVersion::Http2 {
+                self.note(&path, Invalid::ProxyOverHttp2);
+            }
+            self.proxy(&path, text)
+        });
+        Http {
+            version: raw.http_version,
+            redirects: redirects.unwrap_or_default(),
+            cookies: raw.cookies,
+            decompress: raw.decompress,
+            proxy,
+        }
+    }
+
+    fn proxy(&mut self, path: &Path, text: &str) -> Option<url::Url> {
+        if secret::is_special(text) {
+            self.note(path, Invalid::ReferenceInHost);
+            return None;
+        }
+        let url = match target::absolute(Written { text, filled: text }) {
+            Err(Invalid::Credentials) => Err(Invalid::ProxyCredentials),
+            Ok(url) if url.path() != "/" || url.query().is_some() => Err(Invalid::ProxyPath(text.to_owned())),
+            other => other,
+        };
+        self.take(path, url)
+    }
+
     /// The request of an attack that has but one.
     fn only_request(
         &mut self,
         path: &Path,
         raw: &RawAttack,
         headers: Vec<(String, String)>,
+        http: Http,
         carrier: Option<Carrier>,
     ) -> Option<Request> {
         let url = match &raw.url {
@@ -130,7 +165,7 @@ impl Check<'_> {
             headers,
             body,
             expect_status,
-            version: raw.http_version,
+            http,
             carrier: carrier?,
         })
     }
@@ -161,7 +196,7 @@ impl Check<'_> {
                 (None, None)
             }
         };
-        let own = self.headers(&path.field("headers"), &raw.headers.0, context.version);
+        let own = self.headers(&path.field("headers"), &raw.headers.0, context.http);
         let headers = header::merge(context.shared, own);
         let (body, headers) = self.body(path, &raw.raw_body(), headers);
         let expect_status = self.expect(path, raw.expect.as_ref());
@@ -171,8 +206,8 @@ impl Check<'_> {
             None => self.default_name(&method, default_path(&targets, &url.shown)),
         };
         let (weight, url) = (weight?, url.sent);
-        let (version, carrier) = (context.version, context.carrier?);
-        Some(Request { name, weight, method, url, headers, body, expect_status, version, carrier })
+        let (http, carrier) = (context.http.clone(), context.carrier?);
+        Some(Request { name, weight, method, url, headers, body, expect_status, http, carrier })
     }
 
     /// Its references read as they are written.
@@ -229,12 +264,7 @@ impl Check<'_> {
     }
 
     /// Valid headers, with names in lower case.
-    fn headers(
-        &mut self,
-        path: &Path,
-        written: &[(String, String)],
-        version: HttpVersion,
-    ) -> Vec<(String, String)> {
+    fn headers(&mut self, path: &Path, written: &[(String, String)], http: &Http) -> Vec<(String, String)> {
         let mut headers: Vec<(String, String)> = Vec::new();
         if !self.counted(path, "headers", written.len(), MAX_HEADERS) {
             return headers;
@@ -242,7 +272,7 @@ impl Check<'_> {
         for (name, value) in written {
             let path = path.field(name);
             let Some(name) = self.take(&path, header::name(name)) else { continue };
-            if version == HttpVersion::Http2 && name == "host" {
+            if http.version == HttpVersion::Http2 && name == "host" {
                 self.note(&path, Invalid::HostOverHttp2);
             }
             let Some(value) = self.header_value(&path, &name, value) else { continue };

@@ -200,11 +200,23 @@ pub enum Invalid {
         limit: u64,
     },
     /// The general HTTP client opens connections when it sends.
-    #[error("the rich engine opens connections only to send; warm_up needs the fast one, and HTTP/1.1")]
-    WarmUpOfRich,
-    /// The fast engine is HTTP/1.1 alone.
-    #[error("the fast engine speaks HTTP/1.1; leave engine away, or use rich")]
-    FastHttp2,
+    #[error(
+        "the rich engine{} opens connections only to send; warm_up needs the fast one",
+        if .0.is_empty() { String::new() } else { format!(", which this attack needs ({}),", .0.join(", ")) }
+    )]
+    WarmUpOfRich(Vec<&'static str>),
+    /// The fast engine sends HTTP/1.1, and does nothing else.
+    #[error("the fast engine cannot do what this attack needs ({}); leave engine away, or use rich", .0.join(", "))]
+    BeyondFast(Vec<&'static str>),
+    /// Proxies are asked in HTTP/1.1.
+    #[error("a proxy is spoken to in HTTP/1.1; leave http_version away")]
+    ProxyOverHttp2,
+    /// More than a place.
+    #[error("{0:?} is more than a proxy; write its scheme, host and port, such as http://10.0.0.9:3128")]
+    ProxyPath(String),
+    /// A user name or a password. Not repeated here, since it is a secret.
+    #[error("the proxy carries a user name or a password; remove it, and send a proxy-authorization header")]
+    ProxyCredentials,
     /// HTTP/2 has a field of its own for the host, which is the URL's.
     #[error("over HTTP/2 a request names its host in the URL; remove the header host")]
     HostOverHttp2,
@@ -309,6 +321,17 @@ pub enum Invalid {
     /// Several bodies.
     #[error("a request has one body, and this one has {}", .0.join(" and "))]
     Bodies(Vec<&'static str>),
+    /// A header that only the body knows.
+    #[error(
+        "a multipart body says its content-type itself, with what parts it; remove the header, here or in the attack's headers"
+    )]
+    ContentTypeOfMultipart,
+    /// A part without a name.
+    #[error("a part's {0} needs at least one character")]
+    EmptyPartName(&'static str),
+    /// No content, or more than one.
+    #[error("a part has one content; write value, file or base64")]
+    PartContent,
     /// A body file that nobody has read.
     #[error("body file {0:?} was not read; only a config that is read from a file can name one")]
     UnreadBodyFile(String),
