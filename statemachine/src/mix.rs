@@ -33,6 +33,12 @@ impl Mix {
         Self { seed, ends, half: bits.div_ceil(2).max(2) }
     }
 
+    /// What its order is drawn from.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The index of the request that number `n` of `stream` makes. The open
     /// model has one stream, 0, or one a second when arrivals are at random; in the
     /// closed model each user is one.

@@ -33,8 +33,9 @@ pub enum ErrorClass {
     Body,
     /// A redirect that was not followed: to another origin, to nothing, or one too many.
     Redirect,
-    /// Cut off by us: the run was stopped and its grace was over, or so much came late on
-    /// an HTTP/2 connection of what had been given up that it was closed.
+    /// Cut off by us: the run was stopped and its grace was over, so much came late on an
+    /// HTTP/2 connection of what had been given up that it was closed, or this machine had
+    /// no socket left for where a redirect led.
     Aborted,
 }
 
@@ -134,7 +135,7 @@ pub struct Tally {
     #[serde(default)]
     pub answered: u64,
     /// Requests sent because an answer led on to them: beside those that were due, and
-    /// part of them.
+    /// part of them. Of a request whose time was over, the last may not have left yet.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub redirects: u64,
     /// Bytes of requests sent, heads and bodies, before encryption.
@@ -294,8 +295,8 @@ pub struct Health {
     pub in_flight: u32,
     /// Descriptors that the process had open, sockets among them.
     pub sockets: Option<u32>,
-    /// Arrivals that were dropped for our own reasons: the worker was late by more
-    /// than it may be, or the machine had no socket left.
+    /// Arrivals that were dropped for our own reasons, or not followed where they led:
+    /// the worker was late by more than it may be, or the machine had no socket left.
     #[serde(default)]
     pub unsent: u64,
 }

@@ -130,6 +130,12 @@ fn a_worker_sends_as_much_as_its_part_of_a_vcpu_lets_it_and_no_more_than_one() {
 }
 
 #[test]
+fn redirects_keep_workers_busy_as_requests_do() {
+    let workers = |fields: &str| plan_at(500, "aws", "", fields).unwrap().workers.get();
+    assert_eq!((workers(""), workers("    redirects: 1\n"), workers("    redirects: 2\n")), (2, 4, 6));
+}
+
+#[test]
 fn connections_are_shared_out_and_bound_the_workers() {
     let few = "    connections: 3\n    warm_up: 3\n";
     assert_eq!(plan_at(100, "aws", "", few).unwrap().workers.get(), 3, "auto");

@@ -10,7 +10,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clock::{self, LoadClock};
-use crate::gate::Gate;
+use crate::gate::{Gate, Pass};
 use crate::health::{CpuMeter, open_descriptors};
 use crate::pacer::Pacer;
 use crate::probe::{Client, Watch};
@@ -242,7 +241,7 @@ impl<T: Transport + 'static> Engine<T> {
             let intended = Duration::from_micros(span.start) + due;
             // Only a panic ends one of them before its time.
             sending.try_join_next().into_iter().for_each(rethrow);
-            self.wait_until_due(intended, &mut pacer, &mut pace).await;
+            self.wait_until_due(intended, Some(&mut pacer), &mut pace).await;
             if micros(intended) >= self.until.get() {
                 break;
             }
@@ -275,11 +274,11 @@ impl<T: Transport + 'static> Engine<T> {
 
     /// Sleeps until an arrival is due, unless the load ends or is stopped before;
     /// when the pacer is behind, lets answers be read now and then.
-    async fn wait_until_due(&self, intended: Duration, pacer: &mut Pacer, pace: &mut Pace) {
+    async fn wait_until_due(&self, intended: Duration, mut pacer: Option<&mut Pacer>, pace: &mut Pace) {
         if micros(intended) >= self.until.get() {
             return;
         }
-        pacer.note(intended);
+        pacer.iter_mut().for_each(|pacer| pacer.note(intended));
         let is_due = pace.now.is_some_and(|now| intended <= now);
         let ahead = !is_due && self.clock.is_ahead(intended);
         pace.in_a_row = if ahead { 0 } else { pace.in_a_row + 1 };
@@ -287,8 +286,14 @@ impl<T: Transport + 'static> Engine<T> {
             // What is due next is counted when it leaves, which may be late.
             self.recorder.borrow_mut().hold(micros(intended));
             if ahead {
+                let sleep = async {
+                    match pacer {
+                        Some(pacer) => pacer.sleep_until(intended).await,
+                        None => self.clock.sleep_until(intended).await,
+                    }
+                };
                 tokio::select! {
-                    () = pacer.sleep_until(intended) => {}
+                    () = sleep => {}
                     () = self.stopped.notified() => {}
                 }
             } else {
@@ -310,49 +315,61 @@ impl<T: Transport + 'static> Engine<T> {
 
     /// The closed workload model.
     async fn closed(self: Rc<Self>, attack: usize, span: Span) {
-        let Load::Users { count, ramp, .. } = self.plan.config.attacks()[attack].load else { return };
+        let config = &self.plan.config.attacks()[attack];
+        let Load::Users { count, ramp, .. } = config.load else { return };
+        let mix = Rc::new(Mix::new(&config.requests, self.plan.seed_of(attack)));
         let mut users = JoinSet::new();
         for user in
             (self.shard.index()..count.get()).step_by(usize::try_from(self.shard.stride()).unwrap_or(1))
         {
-            users.spawn_local(Rc::clone(&self).user(attack, span, user, count, ramp));
+            let begins = span.start + user_start(user, count, ramp);
+            users.spawn_local(Rc::clone(&self).user(attack, user, begins, span.end, Rc::clone(&mix)));
         }
         self.join_or_cut_off(&mut users).await;
     }
 
-    async fn user(self: Rc<Self>, attack: usize, span: Span, user: u32, count: NonZeroU32, ramp: Duration) {
-        let attack_config = &self.plan.config.attacks()[attack];
-        let seed = self.plan.seed_of(attack);
-        let mix = Mix::new(&attack_config.requests, seed);
-        let mut pauses = SplitMix64(seed ^ SplitMix64(u64::from(user)).next() ^ self.slice.start);
-        let begins = span.start + user_start(user, count, ramp);
-        let has_cookies = attack_config.requests.iter().any(|request| request.http.cookies);
+    /// One virtual user, who begins and ends at these microseconds of the load. There may
+    /// be very many, so what each keeps while it waits is little: no arguments beside
+    /// what was made of them, and no timer of the kernel's.
+    fn user(
+        self: Rc<Self>,
+        attack: usize,
+        user: u32,
+        begins: u64,
+        end: u64,
+        mix: Rc<Mix>,
+    ) -> impl Future<Output = ()> {
+        let config = &self.plan.config.attacks()[attack];
+        let think = config.think;
+        let mut pauses = SplitMix64(mix.seed() ^ SplitMix64(u64::from(user)).next() ^ self.slice.start);
+        let has_cookies = config.requests.iter().any(|request| request.http.cookies);
         let jar = has_cookies.then(Rc::<Jar>::default);
         let mut start = Duration::from_micros(begins.max(self.slice.start));
         if begins < self.slice.start {
             // The slice before left it somewhere in a pause. Else all users would come
             // at once wherever a slice begins.
-            let rest = micros(pause(&mut pauses, attack_config.think));
+            let rest = micros(pause(&mut pauses, think));
             start += Duration::from_micros(pauses.below(rest + 1));
         }
         // A user that comes late is ready when it comes.
         let mut intended = start.max(self.clock.now());
-        // There may be very many users, and each waits for an answer and a thought: a
-        // timer of the kernel's for each would be dear.
-        let mut pacer = Pacer::coarse(self.clock);
         let mut pace = Pace::default();
         // Elsewhere in the mix than where the slice before began, or who comes seldom would
         // never see its end.
-        for n in self.slice.start.. {
-            self.wait_until_due(intended, &mut pacer, &mut pace).await;
-            if micros(intended) >= self.until.get() || micros(intended) >= span.end {
-                break;
+        let mut number = self.slice.start;
+        async move {
+            loop {
+                self.wait_until_due(intended, None, &mut pace).await;
+                if micros(intended) >= self.until.get() || micros(intended) >= end {
+                    break;
+                }
+                let slot = Slot { attack, request: mix.pick(u64::from(user) + 1, number), intended };
+                self.recorder.borrow_mut().scheduled(slot);
+                let done = Rc::clone(&self).send(slot, jar.clone()).await;
+                pace.now = Some(done);
+                intended = done + pause(&mut pauses, think);
+                number += 1;
             }
-            let slot = Slot { attack, request: mix.pick(u64::from(user) + 1, n), intended };
-            self.recorder.borrow_mut().scheduled(slot);
-            let done = Rc::clone(&self).send(slot, jar.clone()).await;
-            pace.now = Some(done);
-            intended = done + pause(&mut pauses, attack_config.think);
         }
     }
 
@@ -390,6 +407,7 @@ impl<T: Transport + 'static> Engine<T> {
         let Some(sent) = call.sent() else { return self.drop_arrival(slot, pacing_lag, false) };
         let sent = self.clock.offset_of(sent);
         let attack = &self.plan.config.attacks()[slot.attack];
+        let mut unsent = false;
         let outcome = match end {
             End::Replied(Reply::Response { status }) if attack.requests[slot.request].accepts(status) => {
                 Outcome::Completed { status }
@@ -403,14 +421,21 @@ impl<T: Transport + 'static> Engine<T> {
                 done = sent + attack.timeout;
                 Outcome::TimedOut
             }
-            End::Replied(Reply::NotSent) => return self.drop_arrival(slot, pacing_lag, true),
+            End::Replied(Reply::NotSent) if call.bytes_sent() == 0 => {
+                return self.drop_arrival(slot, pacing_lag, true);
+            }
+            // What led there was sent.
+            End::Replied(Reply::NotSent) => {
+                unsent = true;
+                Outcome::Failed { class: ErrorClass::Aborted, status: None }
+            }
             End::Unconnected | End::CutOff => Outcome::Failed { class: ErrorClass::Aborted, status: None },
         };
         let timing = Timing { intended: slot.intended, sent, done };
         let traffic =
             Traffic { sent: call.bytes_sent(), received: call.bytes_received(), redirects: call.redirects() };
         let (connect, tls) = (call.connect(), call.tls());
-        self.end(slot, &Ended { outcome, timing, pacing_lag, unsent: false, connect, tls, traffic });
+        self.end(slot, &Ended { outcome, timing, pacing_lag, unsent, connect, tls, traffic });
     }
 
     /// Counts an arrival that never left, for our own reasons (`unsent`) or since no
@@ -598,24 +623,30 @@ struct UnderWay<T: Transport + 'static> {
 impl<T: Transport> UnderWay<T> {
     /// Waits for a connection, no longer than the request may take, and sends it.
     async fn exchange(&self) -> End {
-        let Self { engine, slot, call, pacing_lag, .. } = self;
-        let mut now = clock::monotonic();
-        pacing_lag.set(engine.clock.offset_of(now).saturating_sub(slot.intended));
-        let _pass = match engine.gate.try_enter(slot.attack) {
+        let Slot { attack, request, intended } = self.slot;
+        let now = clock::monotonic();
+        self.call.give(now);
+        self.pacing_lag.set(self.engine.clock.offset_of(now).saturating_sub(intended));
+        let _pass = match self.engine.gate.try_enter(attack) {
             Some(pass) => pass,
-            None => match timeout(call.timeout(), engine.gate.enter(slot.attack)).await {
-                Ok((pass, freed)) => {
-                    now = clock::monotonic();
-                    let unused = engine.clock.offset_of(now).saturating_sub(freed);
-                    pacing_lag.set(pacing_lag.get() + unused);
-                    pass
-                }
-                Err(_) => return End::Unconnected,
+            // On the heap, since what waits for a connection sends nothing yet.
+            None => match Box::pin(self.wait_for_connection()).await {
+                Some(pass) => pass,
+                None => return End::Unconnected,
             },
         };
+        let prepared = &self.engine.prepared[attack][request];
+        End::Replied(self.engine.transport.exchange(prepared, &self.call).await)
+    }
+
+    async fn wait_for_connection(&self) -> Option<Pass<'_>> {
+        let Self { engine, slot, call, pacing_lag, .. } = self;
+        let (pass, freed) = timeout(call.timeout(), engine.gate.enter(slot.attack)).await.ok()?;
+        let now = clock::monotonic();
+        let unused = engine.clock.offset_of(now).saturating_sub(freed);
+        pacing_lag.set(pacing_lag.get() + unused);
         call.give(now);
-        let prepared = &engine.prepared[slot.attack][slot.request];
-        End::Replied(engine.transport.exchange(prepared, call).await)
+        Some(pass)
     }
 
     fn end(&mut self, end: End, done: Duration) {

@@ -45,12 +45,7 @@ impl Pacer {
             Timers::Tokio => Timer::Tokio,
             Timers::Precise => Timer::precise(),
         };
-        Self { timer, ..Self::coarse(clock) }
-    }
-
-    /// A pacer to the millisecond, which costs nothing to have.
-    pub(crate) const fn coarse(clock: LoadClock) -> Self {
-        Self { clock, timer: Timer::Tokio, last: None, gap: Duration::MAX }
+        Self { clock, timer, last: None, gap: Duration::MAX }
     }
 
     /// Sleeps until an offset, or a little longer where those waited for are close

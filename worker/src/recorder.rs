@@ -76,7 +76,7 @@ pub struct Ended {
     pub timing: Timing,
     /// How late it was by our own fault.
     pub pacing_lag: Duration,
-    /// Whether it was dropped for our own reasons.
+    /// Whether it was dropped, or not followed where it led, for our own reasons.
     pub unsent: bool,
     /// How long its connection took to open, if one was opened for it,
     pub connect: Option<Duration>,

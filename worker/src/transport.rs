@@ -101,7 +101,7 @@ impl Call {
         self.bytes_last.set(bytes);
     }
 
-    /// Notes that another request of so many bytes is handed to a connection, since the
+    /// Notes that another request of so many bytes is given to a connection, since the
     /// answer to the last one led on to it.
     pub fn mark_redirected(&self, bytes: u64) {
         self.redirects.set(self.redirects.get() + 1);
@@ -187,7 +187,7 @@ pub enum Reply {
     },
     /// The timeout passed after it was sent.
     TimedOut,
-    /// This machine has no socket left; nothing was sent.
+    /// This machine has no socket left; nothing was sent, or not where a redirect led.
     NotSent,
 }
 

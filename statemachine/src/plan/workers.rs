@@ -62,7 +62,10 @@ fn workers_for(config: &Config, place: &Place) -> u64 {
     let vcpu = vcpus(config, place).min(1.0);
     let each = config.attacks().iter().map(|attack| match &attack.load {
         Load::Users { count, .. } => f64::from(count.get()) / (1000.0 * vcpu),
-        load => load.peak_rate().as_per_second() / (f64::from(place.rate_per_worker.get()) * vcpu),
+        load => {
+            let rate = load.peak_rate().as_per_second() * f64::from(attack.requests_each());
+            rate / (f64::from(place.rate_per_worker.get()) * vcpu)
+        }
     });
     let busy = if config.order() == Order::Sequence { each.fold(0.0, f64::max) } else { each.sum() };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]

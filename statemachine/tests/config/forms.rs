@@ -1,9 +1,10 @@
 //! Bodies of several parts.
 
 use deathstar_statemachine::config::{Config, RawConfig};
+use deathstar_statemachine::secret::{Secret, Values};
 
 use super::schema::fits_schema;
-use super::{again, attack, only_request, refused};
+use super::{again, attack, only_request, read, refused};
 
 #[test]
 fn a_form_is_what_browsers_send() {
@@ -38,6 +39,33 @@ fn a_form_is_what_browsers_send() {
     // The name of a file stays when its content travels in its place.
     assert_eq!(again(&config), config);
     assert_eq!(fits_schema(&serde_json::to_value(&config).unwrap()), Ok(()));
+}
+
+/// What stands in a file is data, whatever it looks like; only a `value` is written here.
+#[test]
+fn a_file_of_a_form_is_sent_as_it_is() {
+    let text = attack("url: http://h/\nmultipart: [{ name: a, file: b/page.html, content_type: text/html }]");
+    let page = "<p>{{ name }} ${env:X} $${y} ${</p>";
+    let config = Config::from_text(&text, |_| Ok(page.as_bytes().to_vec())).unwrap();
+    assert!(config.references().is_empty());
+    let body = String::from_utf8(config.attacks()[0].requests[0].body.clone()).unwrap();
+    assert!(body.contains(&format!("content-type: text/html\r\n\r\n{page}\r\n--")), "{body}");
+    assert_eq!(again(&config), config);
+}
+
+#[test]
+fn values_of_a_form_may_refer_to_secrets() {
+    let text = attack("url: http://h/\nmultipart: [{ name: a, value: 'so ${env:TOKEN}' }]");
+    let config = read(&text);
+    let [reference] = config.references() else { panic!("one reference") };
+    // A value may even look like what parts a form.
+    let secret = "--deathstar-0000000000000000--";
+    let values = Values::from_iter([(reference.clone(), Secret::new(secret.to_owned()))]);
+    let filled = config.with_values(&values).unwrap();
+    let request = &filled.attacks()[0].requests[0];
+    let body = String::from_utf8(request.body.clone()).unwrap();
+    assert!(body.contains(&format!("\r\n\r\nso {secret}\r\n--deathstar-0000000000000001--\r\n")), "{body}");
+    assert!(request.headers[0].1.ends_with("boundary=deathstar-0000000000000001"));
 }
 
 #[test]
@@ -81,6 +109,10 @@ fn what_is_wrong_with_a_form_is_told() {
         (
             "multipart: [{ name: a, value: b, content_type: \"a\\nb\" }]",
             "line 6: attacks[0].multipart[0].content_type: the value of header content-type holds '\\n'; only visible ASCII characters, blanks and tabs can be sent",
+        ),
+        (
+            "multipart: [{ name: a, value: b, content_type: ' ' }]",
+            "line 6: attacks[0].multipart[0].content_type: a part's content_type needs at least one character",
         ),
         (
             "multipart: [{ name: a, file: gone }]",

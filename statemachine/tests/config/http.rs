@@ -57,11 +57,15 @@ fn what_cannot_be_done_with_a_request_is_told() {
         ),
         (
             "proxy: http://p:1/path",
-            "line 6: attacks[0].proxy: \"http://p:1/path\" is more than a proxy; write its scheme, host and port, such as http://10.0.0.9:3128",
+            "line 6: attacks[0].proxy: \"http://p:1/path\" is no proxy; write its scheme, host and port alone, such as http://10.0.0.9:3128",
         ),
         (
             "proxy: http://p:1?a",
-            "line 6: attacks[0].proxy: \"http://p:1?a\" is more than a proxy; write its scheme, host and port, such as http://10.0.0.9:3128",
+            "line 6: attacks[0].proxy: \"http://p:1?a\" is no proxy; write its scheme, host and port alone, such as http://10.0.0.9:3128",
+        ),
+        (
+            "proxy: 'http://{proxy}:3128'",
+            "line 6: attacks[0].proxy: \"http://{proxy}:3128\" is no proxy; write its scheme, host and port alone, such as http://10.0.0.9:3128",
         ),
         (
             "proxy: http://me:word@p:1",

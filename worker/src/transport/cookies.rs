@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use cookie_store::{Cookie, CookieStore};
+use cookie_store::{Cookie, CookieDomain, CookieStore};
 use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use url::Url;
 
@@ -19,16 +19,27 @@ impl fmt::Debug for Jar {
     }
 }
 
+/// How many cookies a caller keeps, as browsers do for a host, and how long one may be, in
+/// bytes. See <https://www.rfc-editor.org/rfc/rfc6265#section-6.1>.
+const MOST: usize = 180;
+const LONGEST: usize = 4096;
+
 impl Jar {
     /// Keeps what a response from `url` sets. What is no cookie, or is none that this
     /// target may set, is left out, as browsers do.
     pub(super) fn keep(&self, headers: &HeaderMap, url: &Url) {
-        for value in headers.get_all(SET_COOKIE) {
-            let text = std::str::from_utf8(value.as_bytes());
-            if let Some(cookie) = text.ok().and_then(|text| Cookie::parse(text.to_owned(), url).ok()) {
+        let values = headers.get_all(SET_COOKIE).iter().filter(|value| value.len() <= LONGEST);
+        for text in values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok()) {
+            let Ok(cookie) = Cookie::parse(text.to_owned(), url) else { continue };
+            let jar = &mut *self.0.borrow_mut();
+            // To whole top-level domains, nobody may set any.
+            let is_too_wide = matches!(&cookie.domain, CookieDomain::Suffix(domain) if !domain.contains('.'));
+            let is_room = jar.iter_any().nth(MOST - 1).is_none() || is_in(jar, &cookie);
+            if is_room && !is_too_wide {
                 // An error says that it is not kept, which is the target's affair.
-                let _ = self.0.borrow_mut().insert(cookie, url);
+                let _ = jar.insert(cookie, url);
             }
+            forget_expired(jar);
         }
     }
 
@@ -42,5 +53,22 @@ impl Jar {
             text.extend_from_slice(format!("{name}={value}").as_bytes());
         }
         if text.is_empty() { None } else { HeaderValue::from_bytes(&text).ok() }
+    }
+}
+
+fn key(cookie: &Cookie<'_>) -> (String, String, String) {
+    (String::from(&cookie.domain), String::from(&cookie.path), cookie.name().to_owned())
+}
+
+fn is_in(jar: &CookieStore, cookie: &Cookie<'_>) -> bool {
+    let (domain, path, name) = key(cookie);
+    jar.contains_any(&domain, &path, &name)
+}
+
+/// The store keeps them, and sends them no more.
+fn forget_expired(jar: &mut CookieStore) {
+    let expired: Vec<_> = jar.iter_any().filter(|cookie| cookie.is_expired()).map(key).collect();
+    for (domain, path, name) in expired {
+        jar.remove(&domain, &path, &name);
     }
 }

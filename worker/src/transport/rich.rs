@@ -69,6 +69,8 @@ pub struct RichRequest {
     template: reqwest::Request,
     bytes: u64,
     http: Http,
+    /// The status that is an answer even where it leads elsewhere.
+    expect_status: Option<u16>,
 }
 
 /// A request on its way: the one that was asked for, or one that a redirect led to.
@@ -184,12 +186,14 @@ impl Transport for Rich {
             headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static(decode::ACCEPTED));
         }
         let is_tunnelled = http.proxy.is_some() && request.url.scheme() == "https";
+        // Inside the tunnel it would reach the target.
+        let mut proxy_authorization = is_tunnelled.then(|| headers.remove(PROXY_AUTHORIZATION)).flatten();
+        proxy_authorization.iter_mut().for_each(|value| value.set_sensitive(true));
         let client = self.client(Way {
             http2_to: (http.version == HttpVersion::Http2)
                 .then(|| request.url.origin().ascii_serialization()),
             proxy: http.proxy.clone(),
-            // Inside the tunnel it would reach the target.
-            proxy_authorization: is_tunnelled.then(|| headers.remove(PROXY_AUTHORIZATION)).flatten(),
+            proxy_authorization,
         })?;
         let mut builder = client.reqwest.request(method, request.url.clone()).headers(headers);
         if !request.body.is_empty() {
@@ -198,7 +202,7 @@ impl Transport for Rich {
         // The URL may hold a secret.
         let template = builder.build().map_err(|error| refused(error::chain(&error.without_url())))?;
         let bytes = bytes_of(&template, &http);
-        Ok(RichRequest { client, template, bytes, http })
+        Ok(RichRequest { client, template, bytes, http, expect_status: request.expect_status })
     }
 
     async fn exchange(&self, request: &RichRequest, call: &Call) -> Reply {
@@ -232,6 +236,9 @@ impl RichRequest {
             let (Reply::Response { status }, Some(location)) = (answer.reply, answer.location) else {
                 return answer.reply;
             };
+            if self.expect_status == Some(status) {
+                return answer.reply;
+            }
             let next = redirect::next(request, status, &location).filter(|_| redirects < self.http.redirects);
             if next.is_none() {
                 return Reply::Failed { class: ErrorClass::Redirect, status: Some(status) };
@@ -291,11 +298,12 @@ impl RichRequest {
             Ok(response) => response,
             Err(error) if error::is_out_of_descriptors(&error) => {
                 call.mark_unwritten();
-                return Err(Unsent::Failed(match hop.redirects {
-                    0 => Reply::NotSent,
-                    // What it follows was sent.
-                    _ => Reply::Failed { class: ErrorClass::Aborted, status: None },
-                }));
+                return Err(Unsent::Failed(Reply::NotSent));
+            }
+            // A place that can be written in a header, and not in a request.
+            Err(error) if error.is_builder() => {
+                call.mark_unwritten();
+                return Ok(Reply::Failed { class: ErrorClass::Redirect, status: None }.into());
             }
             Err(error) if error.is_connect() => {
                 call.mark_unwritten();
@@ -316,12 +324,8 @@ impl RichRequest {
         }
         let location =
             if self.http.redirects > 0 { redirect::location(status, response.headers()) } else { None };
-        let mut decoder = match self.http.decompress.then(|| Decoder::of(response.headers())).transpose() {
-            Ok(decoder) => decoder.flatten(),
-            // There is no body that could be of an unknown coding.
-            Err(_) if !has_body(is_head, status) => None,
-            Err(_) => return failed(ErrorClass::Body),
-        };
+        let mut decoder = if self.http.decompress { Decoder::of(response.headers()) } else { None };
+        let mut is_readable = true;
         let announced = if is_head { None } else { announced(&response) };
         let mut received = 0;
         loop {
@@ -329,10 +333,11 @@ impl RichRequest {
                 Ok(Some(bytes)) => {
                     received += bytes.len() as u64;
                     call.mark_received(bytes.len() as u64);
-                    if let Some(decoder) = &mut decoder
-                        && decoder.write(&bytes).await.is_err()
+                    if let Some(undoing) = &mut decoder
+                        && undoing.write(&bytes).await.is_err()
                     {
-                        return failed(ErrorClass::Body);
+                        // What is left of it comes all the same, and counts.
+                        (decoder, is_readable) = (None, false);
                     }
                 }
                 // A stream may end in good order, and its body too early.
@@ -343,9 +348,10 @@ impl RichRequest {
                 Err(error) => return failed(error::class_of(&error, true)),
             }
         }
-        if let Some(decoder) = decoder
-            && decoder.finish().await.is_err()
-        {
+        if let Some(decoder) = decoder {
+            is_readable = decoder.finish().await.is_ok();
+        }
+        if !is_readable {
             return failed(ErrorClass::Body);
         }
         Ok(Answer { reply: Reply::Response { status }, location })
@@ -367,14 +373,11 @@ fn outgoing(hop: &Hop<'_>) -> Option<(reqwest::Request, u64)> {
     Some((request, hop.bytes + added as u64))
 }
 
-const fn has_body(is_head: bool, status: u16) -> bool {
-    !is_head && !matches!(status, 204 | 304)
-}
-
 /// How long the head of a response over HTTP/2 says that its body is. In HTTP/1.1 the
 /// length is part of the framing, which hyper sees to.
 fn announced(response: &reqwest::Response) -> Option<u64> {
-    if response.version() != reqwest::Version::HTTP_2 || !has_body(false, response.status().as_u16()) {
+    let has_body = !matches!(response.status().as_u16(), 204 | 304);
+    if response.version() != reqwest::Version::HTTP_2 || !has_body {
         return None;
     }
     response.headers().get(reqwest::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()

@@ -125,3 +125,38 @@ fn a_jar_shows_no_cookie() {
         assert_eq!(format!("{jar:?}"), "Jar { cookies: 1 }");
     });
 }
+
+/// A target that names each cookie anew fills no memory, nor a head that others refuse.
+#[test]
+fn a_jar_is_no_larger_than_that_of_a_browser() {
+    on_one_thread(async {
+        let jar = Rc::<Jar>::default();
+        // Half of them at a time, since hyper reads no more than 100 headers.
+        let half = |from: u32, rest: &str| -> Vec<String> {
+            (from..from + 95).map(|number| format!("c{number}=1{rest}")).collect()
+        };
+        let sets = [half(0, ""), half(95, ""), half(0, "; Max-Age=0"), half(95, "; Max-Age=0")];
+        let [first, second, gone, all_gone] =
+            sets.each_ref().map(|set| set.iter().map(String::as_str).collect::<Vec<_>>());
+        let large = format!("large={}", "x".repeat(5000));
+        let answers: &[&[&str]] = &[
+            &[&large, "wide=1; Domain=com"],
+            &first,
+            &second,
+            &["c0=2", "more=1"],
+            &gone,
+            &all_gone,
+            &["more=1"],
+            &[],
+        ];
+        let seen = send(answers, "    cookies: true\n", Some(Rc::clone(&jar))).await;
+        let count = |cookies: &String| cookies.split("; ").filter(|cookie| !cookie.is_empty()).count();
+        assert_eq!(seen.iter().map(count).collect::<Vec<_>>(), [0, 0, 95, 180, 180, 85, 0, 1]);
+        assert!(
+            seen[4].contains("c0=2") && !seen[4].contains("more"),
+            "what is there may change: {}",
+            seen[4]
+        );
+        assert_eq!(format!("{jar:?}"), "Jar { cookies: 1 }", "what has expired is gone");
+    });
+}

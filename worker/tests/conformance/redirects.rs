@@ -65,6 +65,49 @@ fn a_redirect_is_a_request_more() {
     });
 }
 
+/// Where a whole answer of a sign-in is the redirect, others may still be followed.
+#[test]
+fn a_redirect_that_is_expected_is_an_answer() {
+    on_one_thread(async {
+        for (expected, reply, redirects) in [(302, ok(302), 0), (200, ok(200), 1)] {
+            let script = vec![vec![Do::Read, to(302, "/b"), Do::Read, write(OK), Do::Hold]];
+            let fields = format!("    redirects: 1\n    expect: {{ status: {expected} }}\n");
+            let seen = follow(script, &fields).await;
+            assert_eq!((seen.reply, seen.redirects), (reply, redirects));
+        }
+    });
+}
+
+/// <https://docs.rs/http/latest/http/uri/struct.Uri.html>: 65,534 bytes.
+#[test]
+fn a_redirect_to_what_cannot_be_written_fails_and_is_not_sent() {
+    on_one_thread(async {
+        let long = format!("/{}", "a".repeat(70_000));
+        let seen = follow(vec![vec![Do::Read, to(302, &long), Do::Hold]], "    redirects: 1\n").await;
+        assert_eq!((seen.reply, seen.redirects), (failed(ErrorClass::Redirect, None), 0));
+    });
+}
+
+/// Each redirect takes the connection that the one before has left.
+#[test]
+fn redirects_take_no_more_connections_than_requests() {
+    on_one_thread(async {
+        let mut script = Vec::new();
+        for _ in 0..20 {
+            let head = "HTTP/1.1 302 There\r\nlocation: /b\r\ncontent-length: 6\r\n\r\n";
+            script.extend([Do::Read, write(head), Do::Settle, write("abc"), Do::Settle, write("def")]);
+        }
+        script.extend([Do::Read, write(OK), Do::Hold]);
+        let server = Server::start(vec![script]).await;
+        let request = request(&format!("    url: http://{}/\n    redirects: 20\n", server.address));
+        let rich = Rich::new();
+        let call = Call::new(LONG);
+        assert_eq!(rich.exchange(&rich.prepare(&request).unwrap(), &call).await, ok(200));
+        crate::settle().await;
+        assert_eq!((call.redirects(), server.accepted()), (20, 1));
+    });
+}
+
 #[test]
 fn without_redirects_one_is_an_answer() {
     on_one_thread(async {

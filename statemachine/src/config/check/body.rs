@@ -77,6 +77,9 @@ impl Check<'_> {
             }
         }
         let filename = raw.filename.clone().or_else(|| raw.file.as_deref().map(last_of));
+        if raw.content_type.as_ref().is_some_and(|text| text.trim().is_empty()) {
+            self.note(&path.field("content_type"), Invalid::EmptyPartName("content_type"));
+        }
         let content_type = match &raw.content_type {
             Some(text) => Some(self.header_value(&path.field("content_type"), "content-type", text)?),
             None => filename.is_some().then(|| "application/octet-stream".to_owned()),
@@ -126,63 +129,66 @@ impl Check<'_> {
     }
 }
 
-/// Replaces every body file by what `read` returns for it: as text if it is
-/// UTF-8, in base64 if not. A file that cannot be read is replaced by nothing
-/// and reported.
+/// Replaces every file that a body is made of by what `read` returns for it: a body as
+/// text if it is UTF-8, in base64 if not; a part of a form in base64, as the file that it
+/// is. One that cannot be read is replaced by nothing and reported.
 pub(in crate::config) fn inline_body_files(
     raw: &mut RawConfig,
     mut read: impl FnMut(&str) -> Result<Vec<u8>, String>,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let attacks = Path::default().field("attacks");
-    let mut inline = |path: Path,
-                      file: &mut Option<String>,
-                      text: &mut Option<String>,
-                      base64: &mut Option<String>| {
-        let Some(name) = file.take() else { return };
-        match read(&name).map(String::from_utf8) {
-            Ok(Ok(content)) => *text = Some(content),
-            Ok(Err(bytes)) => *base64 = Some(BASE64.encode(bytes.as_bytes())),
-            Err(reason) => {
-                problems.push(Problem { path, place: None, what: Invalid::BodyFile { file: name, reason } });
-                *text = Some(String::new());
-            }
-        }
+    let mut content = |path: Path, file: String| {
+        read(&file).unwrap_or_else(|reason| {
+            problems.push(Problem { path, place: None, what: Invalid::BodyFile { file, reason } });
+            Vec::new()
+        })
     };
-    // Beside another body a file stays, for `check` to refuse both.
+    let attacks = Path::default().field("attacks");
     for (index, attack) in raw.attacks.iter_mut().enumerate() {
         let path = attacks.index(index);
+        // Beside another body a file stays, for `check` to refuse both.
         if attack.raw_body().written() == ["body_file"] {
             let (file, text) = (&mut attack.body_file, &mut attack.body);
-            inline(path.field("body_file"), file, text, &mut attack.body_base64);
+            inline_body(&path, file, text, &mut attack.body_base64, &mut content);
         }
-        inline_parts(&path, &mut attack.multipart, &mut inline);
+        inline_parts(&path, attack.multipart.iter_mut().flatten(), &mut content);
         let path = path.field("requests");
         for (index, request) in attack.requests.iter_mut().flatten().enumerate() {
             let path = path.index(index);
             if request.raw_body().written() == ["body_file"] {
                 let (file, text) = (&mut request.body_file, &mut request.body);
-                inline(path.field("body_file"), file, text, &mut request.body_base64);
+                inline_body(&path, file, text, &mut request.body_base64, &mut content);
             }
-            inline_parts(&path, &mut request.multipart, &mut inline);
+            inline_parts(&path, request.multipart.iter_mut().flatten(), &mut content);
         }
     }
     problems
 }
 
-/// Reads a file into one of two fields.
-type Inline<'a> = dyn FnMut(Path, &mut Option<String>, &mut Option<String>, &mut Option<String>) + 'a;
+fn inline_body(
+    path: &Path,
+    file: &mut Option<String>,
+    text: &mut Option<String>,
+    base64: &mut Option<String>,
+    content: &mut impl FnMut(Path, String) -> Vec<u8>,
+) {
+    let Some(file) = file.take() else { return };
+    match String::from_utf8(content(path.field("body_file"), file)) {
+        Ok(content) => *text = Some(content),
+        Err(bytes) => *base64 = Some(BASE64.encode(bytes.as_bytes())),
+    }
+}
 
-fn inline_parts(path: &Path, parts: &mut Option<Vec<RawPart>>, inline: &mut Inline<'_>) {
-    for (index, part) in parts.iter_mut().flatten().enumerate() {
-        if part.value.is_some() || part.base64.is_some() {
-            continue;
-        }
-        if part.filename.is_none() {
-            part.filename = part.file.as_deref().map(last_of);
-        }
+fn inline_parts<'raw>(
+    path: &Path,
+    parts: impl Iterator<Item = &'raw mut RawPart>,
+    content: &mut impl FnMut(Path, String) -> Vec<u8>,
+) {
+    for (index, part) in parts.enumerate().filter(|(_, part)| part.value.is_none() && part.base64.is_none()) {
+        let Some(file) = part.file.take() else { continue };
+        part.filename.get_or_insert_with(|| last_of(&file));
         let path = path.field("multipart").index(index).field("file");
-        inline(path, &mut part.file, &mut part.value, &mut part.base64);
+        part.base64 = Some(BASE64.encode(content(path, file)));
     }
 }
 

@@ -131,7 +131,9 @@ impl Check<'_> {
         }
         let url = match target::absolute(Written { text, filled: text }) {
             Err(Invalid::Credentials) => Err(Invalid::ProxyCredentials),
-            Ok(url) if url.path() != "/" || url.query().is_some() => Err(Invalid::ProxyPath(text.to_owned())),
+            Ok(url) if url.path() != "/" || url.query().is_some() || !is_plain(&url) => {
+                Err(Invalid::Proxy(text.to_owned()))
+            }
             other => other,
         };
         self.take(path, url)
@@ -294,6 +296,13 @@ impl Check<'_> {
         }
         valid
     }
+}
+
+/// Whether a host is a name or an address, and none of the oddities that URLs may hold:
+/// what cannot be read as a proxy is no proxy to HTTP clients, and they go without.
+fn is_plain(url: &url::Url) -> bool {
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    url.domain().is_none_or(plain)
 }
 
 /// The path as the user wrote it, without its query; of a whole URL, its path.

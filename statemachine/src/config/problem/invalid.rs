@@ -211,9 +211,9 @@ pub enum Invalid {
     /// Proxies are asked in HTTP/1.1.
     #[error("a proxy is spoken to in HTTP/1.1; leave http_version away")]
     ProxyOverHttp2,
-    /// More than a place.
-    #[error("{0:?} is more than a proxy; write its scheme, host and port, such as http://10.0.0.9:3128")]
-    ProxyPath(String),
+    /// More than a place, or none.
+    #[error("{0:?} is no proxy; write its scheme, host and port alone, such as http://10.0.0.9:3128")]
+    Proxy(String),
     /// A user name or a password. Not repeated here, since it is a secret.
     #[error("the proxy carries a user name or a password; remove it, and send a proxy-authorization header")]
     ProxyCredentials,
