@@ -5,6 +5,7 @@
 #![allow(clippy::unchecked_time_subtraction, reason = "the test's own times are in order")]
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::rc::Rc;
@@ -84,7 +85,15 @@ where
         self.left_at.borrow_mut().push(self.now());
         call.mark_sent(now, 100);
         let answer = (self.behaviour)(number, since);
-        tokio::time::timeout(call.timeout(), answer).await.unwrap_or(Reply::TimedOut)
+        let reply = tokio::time::timeout(call.timeout(), answer).await.unwrap_or(Reply::TimedOut);
+        if reply == Reply::NotSent {
+            // To every second one there was an answer before, which led on.
+            if !number.is_multiple_of(2) {
+                call.mark_redirected(50);
+            }
+            call.mark_unwritten();
+        }
+        reply
     }
 }
 
@@ -186,6 +195,17 @@ where
     let until = engine.until();
     let (left_at, warmed_up_at) = (left_at.take(), warmed_up_at.take());
     Seen { tally, left_at, warmed_up_at, until, pacing_lag, send_lag, unsent }
+}
+
+/// A machine without a socket left is not the target's doing, and what the target has seen
+/// by then stays counted.
+#[tokio::test(start_paused = true)]
+async fn what_no_socket_is_left_for_is_ours_even_where_a_redirect_led() {
+    let plan = plan("    rate: 10/s\n    duration: 1s\n", 1);
+    let seen = run(plan, 0, None, |_, _| async { Reply::NotSent }).await;
+    let aborted = BTreeMap::from([(ErrorClass::Aborted, 5)]);
+    assert_eq!((seen.tally.dropped, &seen.tally.failed, seen.unsent), (5, &aborted, 10));
+    assert_eq!((seen.tally.bytes_sent, seen.tally.redirects), (500, 0));
 }
 
 #[tokio::test(start_paused = true)]

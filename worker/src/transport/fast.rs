@@ -212,7 +212,10 @@ impl Fast {
         let connection = match (&origin.name, self.tls.get()) {
             (Some(name), Some(config)) => {
                 let tls = TlsConnector::from(Arc::clone(config));
-                let stream = tls.connect(name.clone(), stream).await.map_err(|error| {
+                // On the heap, since it is large, and those that open a connection without it
+                // are many at once.
+                let handshake = Box::pin(tls.connect(name.clone(), stream));
+                let stream = handshake.await.map_err(|error| {
                     NoConnection::Failed(match connection::class_of(&error, false) {
                         ErrorClass::Protocol => ErrorClass::Refused,
                         class => class,
