@@ -301,7 +301,7 @@ impl RichRequest {
                 return Err(Unsent::Failed(Reply::NotSent));
             }
             // A place that can be written in a header, and not in a request.
-            Err(error) if error.is_builder() => {
+            Err(error) if hop.redirects > 0 && error.is_builder() => {
                 call.mark_unwritten();
                 return Ok(Reply::Failed { class: ErrorClass::Redirect, status: None }.into());
             }

@@ -35,7 +35,7 @@ pub(super) enum Form {
 /// order of headers.
 pub(super) fn head(method: &str, url: &Url, form: Form, own: &[(&str, &[u8])], body: usize) -> Vec<u8> {
     let says = |name: &str| own.iter().any(|(header, _)| *header == name);
-    let mut bytes = Vec::with_capacity(256 + body);
+    let mut bytes = Vec::with_capacity(256);
     let mut push = |parts: &[&[u8]]| parts.iter().for_each(|part| bytes.extend_from_slice(part));
     let host = url.host_str().unwrap_or_default().as_bytes();
     // Without the scheme's own port, which the URL leaves out.
